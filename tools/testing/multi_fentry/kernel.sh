@@ -1,0 +1,171 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0
+# kernel.sh base|patched: print the cache entry that holds this kernel, with
+# its modules and the selftests' modules; build it when there is none.
+# kernel.sh tree base|patched: print the tree, built up to date.
+set -euo pipefail
+# shellcheck source=lib.sh
+. "$(dirname "$0")/lib.sh"
+# shellcheck source=manifest.sh
+. "$WORKSHOP/manifest.sh"
+
+CONFIG=$WORKSHOP/configs/$ARCH.config
+KMODS=tools/testing/selftests/bpf/test_kmods
+KEEP=8
+
+# The compiler's cache serves all checkouts: nothing of the directory, the
+# time or the user goes into what is compiled.
+export CCACHE_NOHASHDIR=1 CCACHE_MAXSIZE=${CCACHE_MAXSIZE:-10G}
+export KBUILD_BUILD_TIMESTAMP=2026-01-01 KBUILD_BUILD_USER=multi KBUILD_BUILD_HOST=fentry
+
+# Paths of the series that the kernel or its modules are made of.
+kernel_paths() {
+	manifest_paths | grep -vE '^(Documentation/|MAINTAINERS$|tools/bpf/bpftool/|tools/testing/)' || true
+	manifest_paths | grep "^$KMODS/" || true
+}
+
+# All that goes into a build, in words; its hash names the cache entry.
+ingredients() {
+	local path f
+
+	echo "source $("$WORKSHOP/tree.sh" id)"
+	echo "arch $ARCH"
+	echo "config $(sha256sum <"$CONFIG")"
+	echo "cc $(gcc --version | head -n 1) / $(ld --version | head -n 1) / pahole $(pahole --version)"
+	[ "$1" = patched ] || return 0
+	while read -r path; do
+		for f in "$TOP/$path" "$TOP/$path.patch"; do
+			case $path in */*) ;; *) [ "$f" != "$TOP/$path" ] || continue ;; esac
+			[ ! -e "$f" ] || echo "file $path $(sha256sum <"$f")"
+		done
+	done < <(kernel_paths)
+}
+
+tree_of() { if [ "$1" = base ]; then echo "$BUILD/base"; else echo "$BUILD/linux"; fi; }
+
+kmake() {
+	local tree=$1
+
+	shift
+	make -C "$tree" CC="ccache gcc" HOSTCC="ccache gcc" "$@"
+}
+
+# A fragment that names an unknown or unmet option would silently give a
+# kernel on which tests are skipped.
+check_config() {
+	local line name missing=()
+
+	while read -r line; do
+		name=${line%%=*}
+		if [ "${line#*=}" = n ]; then
+			grep -q "^$name=" "$1/.config" && missing+=("$line")
+		elif ! grep -qxF -- "$line" "$1/.config"; then
+			missing+=("$line")
+		fi
+	done < <(grep '^CONFIG_' "$CONFIG")
+	[ "${#missing[@]}" -eq 0 ] ||
+		die "the kernel's configuration did not take: ${missing[*]} ($CONFIG)"
+}
+
+# One line a minute, so that a build of ten minutes does not look like a hang.
+progress() {
+	local start=$SECONDS
+
+	while sleep 60; do
+		msg "  ... $1: $(wc -l <"$2") steps in $(((SECONDS - start) / 60)) min"
+	done
+}
+
+build_tree() {
+	local which=$1 tree ticker st=0
+
+	tree=$(tree_of "$which")
+	need_space "$BUILD" 4000 "a kernel build"
+	if ! have_clean_config "$tree"; then
+		quietly "config-$which" kmake "$tree" KCONFIG_ALLCONFIG="$CONFIG" allnoconfig ||
+			die "the configuration of the $which kernel failed"
+		sha256sum <"$CONFIG" >"$tree/.mf-config"
+	fi
+	check_config "$tree"
+	msg "building the $which kernel (about 13 minutes on 2 CPUs when nothing of it is in ccache) ..."
+	progress "$which kernel" "$LOGS/kernel-$which.log" &
+	ticker=$!
+	quietly "kernel-$which" kmake "$tree" -j"$JOBS" all || st=1
+	kill "$ticker" 2>/dev/null || true
+	wait "$ticker" 2>/dev/null || true
+	[ "$st" = 0 ] || die "the $which kernel did not build; see build/log/kernel-$which.log"
+}
+
+have_clean_config() {
+	[ -e "$1/.config" ] && sha256sum <"$CONFIG" | cmp -s - "$1/.mf-config"
+}
+
+# The selftests' modules, outside of the tree: their products stay out of it.
+build_kmods() {
+	local which=$1 tree dir=$BUILD/test_kmods-$1
+
+	tree=$(tree_of "$which")
+	mkdir -p "$dir"
+	rsync -a --checksum "$tree/$KMODS/" "$dir/"
+	quietly "kmods-$which" kmake "$tree" -j"$JOBS" M="$dir" modules ||
+		die "the selftests' modules did not build; see build/log/kmods-$which.log"
+}
+
+# store <which> <entry>
+store() {
+	local tree tmp
+
+	tree=$(tree_of "$1")
+	need_space "$CACHE" 300 "the kernel cache"
+	mkdir -p "$CACHE/kernels"
+	tmp=$2.tmp.$$
+	rm -rf "$tmp"
+	mkdir -p "$tmp/modules" "$tmp/test_kmods"
+	cp "$tree/arch/x86/boot/bzImage" "$tree/System.map" "$tree/Module.symvers" "$tmp/"
+	cp "$tree/.config" "$tmp/config"
+	# BTF stays; DWARF is nine tenths of the file and nobody here reads it.
+	objcopy --strip-debug "$tree/vmlinux" "$tmp/vmlinux"
+	objcopy -O binary --only-section=.BTF "$tree/vmlinux" "$tmp/vmlinux.btf"
+	find "$tree/samples/livepatch" -name '*.ko' -exec cp {} "$tmp/modules/" \;
+	cp "$BUILD/test_kmods-$1/"*.ko "$tmp/test_kmods/"
+	ingredients "$1" >"$tmp/key.txt"
+	cache_commit "$tmp" "$2"
+	cache_prune "$CACHE/kernels" "$KEEP"
+}
+
+main() {
+	local want_tree='' which entry text
+
+	x86_only
+	if [ "${1:-}" = tree ]; then
+		want_tree=1
+		shift
+	fi
+	which=${1:-}
+	case $which in
+	base | patched) ;;
+	*) die "usage: kernel.sh [tree] base|patched" ;;
+	esac
+	"$WORKSHOP/deps.sh"
+	lock_builds
+	# A tree that is there holds the user's edits, or will be read next to
+	# the kernel: it must fit what the repository says.
+	if [ -n "$want_tree" ] || [ -d "$(tree_of "$which")" ]; then
+		"$WORKSHOP/tree.sh" "$which"
+	fi
+	text=$(ingredients "$which")
+	entry=$CACHE/kernels/$which-$(key_of <<<"$text")
+	if [ -n "$want_tree" ] || [ ! -d "$entry" ]; then
+		"$WORKSHOP/tree.sh" "$which"
+		build_tree "$which"
+		if [ ! -d "$entry" ]; then
+			build_kmods "$which"
+			store "$which" "$entry"
+		fi
+	fi
+	touch "$entry"
+	ln -sfn "$entry" "$BUILD/kernel-$which"
+	if [ -n "$want_tree" ]; then tree_of "$which"; else echo "$entry"; fi
+}
+
+main "$@"

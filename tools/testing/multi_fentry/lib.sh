@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=bash
+# What every script of the workshop shares: where things are, how errors are
+# told, and how a cache entry comes to be. Sourced, never run.
+
+# One spelling for sorts, tool messages and generated files.
+export LC_ALL=C
+
+WORKSHOP=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd -P)
+TOP=$(cd "$WORKSHOP/../../.." && pwd -P)
+BUILD=$TOP/build
+LOGS=$BUILD/log
+CACHE=${XDG_CACHE_HOME:-$HOME/.cache}/multi-fentry
+ARCH=${ARCH:-x86_64}
+JOBS=${JOBS:-$(($(nproc) + 1))}
+
+# Exported by make to every child; a kernel build reads them as its own
+# and would build elsewhere or for another machine.
+unset O KBUILD_OUTPUT MAKEFLAGS MFLAGS MAKELEVEL
+
+msg() { printf '%s\n' "$*" >&2; }
+warn() { printf 'warning: %s\n' "$*" >&2; }
+die() { printf 'error: %s\n' "$*" >&2; exit 1; }
+
+have() { command -v "$1" >/dev/null 2>&1; }
+
+x86_only() {
+	case $ARCH in
+	x86_64) ;;
+	arm64) die "ARCH=arm64 is not supported yet; use ARCH=x86_64" ;;
+	*) die "ARCH=$ARCH is unknown; use ARCH=x86_64" ;;
+	esac
+}
+
+# need_space <directory> <megabytes> <what for>
+need_space() {
+	local free
+
+	mkdir -p "$1"
+	free=$(df -Pm "$1" | awk 'NR == 2 { print $4 }')
+	[ "$free" -ge "$2" ] ||
+		die "$3 needs $2 MB and $1 has $free MB left; free some space (make clean, or remove $CACHE)"
+}
+
+# One build at a time for all checkouts of this user: two kernel builds side
+# by side take longer than one after the other and may fill the memory.
+# Held until the shell exits; a nested script sees that it is held.
+lock_builds() {
+	[ -z "${MFENTRY_LOCKED:-}" ] || return 0
+	mkdir -p "$CACHE" "$BUILD" "$LOGS"
+	exec 9>"$CACHE/lock"
+	if ! flock -n 9; then
+		msg "waiting for another build of this user to end ..."
+		flock 9
+	fi
+	export MFENTRY_LOCKED=1
+}
+
+# quietly <log name> <command ...>: run with the output in a log; show its
+# end on failure.
+quietly() {
+	local log=$LOGS/$1.log
+
+	shift
+	mkdir -p "$LOGS"
+	if "$@" >"$log" 2>&1 9>&-; then
+		return 0
+	fi
+	grep -nE '(error|Error|ERROR)[: ]|\*\*\*' "$log" | head -n 15 >&2 || true
+	msg "... the end of $log:"
+	tail -n 15 "$log" >&2
+	return 1
+}
+
+# Hash of standard input, short enough for a file name.
+key_of() { sha256sum | cut -c1-24; }
+
+# cache_commit <temporary directory> <entry>: an entry appears whole or not at
+# all, because a rename is atomic. Losing a race to the same key is fine.
+cache_commit() {
+	if [ -e "$2" ]; then
+		rm -rf "$1"
+		return 0
+	fi
+	mv -T "$1" "$2" 2>/dev/null || { [ -d "$2" ] && rm -rf "$1"; }
+}
+
+# cache_prune <directory> <entries to keep>: forget those unused for longest.
+cache_prune() {
+	local old
+
+	find "$1" -mindepth 1 -maxdepth 1 -name '*.tmp.*' -mmin +600 \
+		-exec rm -rf {} + 2>/dev/null || true
+	find "$1" -mindepth 1 -maxdepth 1 -type d ! -name '*.tmp.*' \
+		-printf '%T@ %p\n' | sort -rn | tail -n "+$(($2 + 1))" |
+		while read -r _ old; do rm -rf "$old"; done
+}

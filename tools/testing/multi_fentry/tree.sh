@@ -1,0 +1,369 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0
+# The two kernel trees below build/: `base`, as it comes, and `linux`, with the
+# files of the series in it; and the way back from `linux` to the repository.
+#
+# What was put into `linux` is written down in .linux.applied, one line
+# "<hash in the tree> <hash in the repository> <path>" a file, so that an edit
+# made in the tree is told apart from one made in the repository, and neither
+# is overwritten unseen.
+set -euo pipefail
+# shellcheck source=lib.sh
+. "$(dirname "$0")/lib.sh"
+# shellcheck source=apt.sh
+. "$WORKSHOP/apt.sh"
+# shellcheck source=manifest.sh
+. "$WORKSHOP/manifest.sh"
+
+BASE_TREE=$BUILD/base
+LINUX=$BUILD/linux
+APPLIED=$BUILD/.linux.applied
+PACKAGE=linux-source-7.3
+
+# --- the source ---
+
+newest_deb() {
+	local f
+
+	for f in "$CACHE/dl/${PACKAGE}_"*.deb; do
+		[ ! -e "$f" ] || echo "$f"
+	done | sort -V | tail -n 1
+}
+
+# Debian 12 does not list the suites that have the package.
+fetch_deb() {
+	local suite tmp
+
+	need_space "$CACHE" 400 "the kernel source package"
+	mkdir -p "$CACHE/dl"
+	for suite in trixie-backports sid forky; do
+		msg "looking for $PACKAGE in $suite ..."
+		apt_private "source-$suite" "$suite" || continue
+		tmp=$(mktemp -d "$CACHE/dl/tmp.XXXXXX")
+		if (cd "$tmp" && apt-get "${APT_OPTS[@]}" -qq download "$PACKAGE" >&2) &&
+		   mv "$tmp/${PACKAGE}_"*.deb "$CACHE/dl/"; then
+			rm -rf "$tmp"
+			return 0
+		fi
+		rm -rf "$tmp"
+	done
+	die "no Debian suite gave $PACKAGE; check the network, or pass KERNEL=/path/to/linux"
+}
+
+user_tree_files() {
+	if git -C "$KERNEL" rev-parse --git-dir >/dev/null 2>&1; then
+		git -C "$KERNEL" ls-files -z
+	else
+		(cd "$KERNEL" && find . -type f ! -name '*.o' ! -name '*.cmd' -printf '%P\0')
+	fi
+}
+
+# One line that changes whenever the source does.
+source_id() {
+	local deb
+
+	if [ -n "${KERNEL:-}" ]; then
+		{ [ -f "$KERNEL/Kbuild" ] && [ -d "$KERNEL/kernel/bpf" ]; } ||
+			die "KERNEL=$KERNEL is no Linux source tree"
+		echo "tree $KERNEL $(cd "$KERNEL" && user_tree_files |
+			xargs -0 stat -c '%n %s %.Y' 2>/dev/null | sort | key_of)"
+		return
+	fi
+	deb=$(newest_deb)
+	if [ -z "$deb" ]; then
+		fetch_deb
+		deb=$(newest_deb)
+	fi
+	echo "package $(basename "$deb" .deb)"
+}
+
+# unpack <id> <directory>
+unpack() {
+	local tmp=$2.tmp
+
+	rm -rf "$tmp"
+	mkdir -p "$tmp"
+	case $1 in
+	tree\ *)
+		(cd "$KERNEL" && user_tree_files | rsync -a --files-from=- --from0 \
+			--ignore-missing-args ./ "$tmp/") || return 1
+		# A tree that was built has products which its file list cannot tell.
+		[ -e "$KERNEL/.git" ] || make -C "$tmp" -s mrproper >/dev/null || return 1
+		;;
+	package\ *)
+		dpkg-deb --fsys-tarfile "$(newest_deb)" |
+			tar -xO "./usr/src/$PACKAGE.tar.xz" | xz -dc -T0 |
+			tar -x -C "$tmp" --strip-components=1 || return 1
+		;;
+	esac
+	rm -rf "$2"
+	mv "$tmp" "$2"
+}
+
+# ensure_tree <base|linux> <id>: the id is written last and removed first, so
+# that half a tree never passes for one.
+ensure_tree() {
+	local dir=$BUILD/$1 state=$BUILD/.$1
+
+	if [ -d "$dir" ] && [ "$(cat "$state.id" 2>/dev/null)" = "$2" ]; then
+		return 0
+	fi
+	if [ "$1" = linux ] && [ -d "$LINUX" ] && [ -e "$state.id" ] && [ -z "${DISCARD:-}" ]; then
+		refuse_edits
+	fi
+	need_space "$BUILD" 6000 "a kernel tree with its build"
+	msg "unpacking build/$1 ($2) ..."
+	rm -f "$state.id" "$state.files" "$state.applied" "$state.stamp"
+	unpack "$2" "$dir" || die "could not unpack the kernel source ($2) into $dir"
+	(cd "$dir" && find . -type f -printf '%P\n' | sort) >"$state.files"
+	: >"$state.applied"
+	: >"$state.stamp"
+	echo "$2" >"$state.id"
+}
+
+# --- what was edited in the tree ---
+
+sha_of() { if [ -e "$1" ]; then sha256sum <"$1" | cut -d' ' -f1; else echo none; fi; }
+
+# applied_sha <path> <1: in the tree, 2: in the repository>
+applied_sha() {
+	awk -v p="$1" -v f="$2" '$3 == p { print $f }' "$APPLIED"
+}
+
+touched_files() {
+	find "$LINUX" -type f -cnewer "$BUILD/.linux.stamp" -printf '%P\n' | sort
+}
+
+# Source files that differ from the pristine ones.
+modified_files() {
+	local f
+
+	touched_files | comm -12 - "$BUILD/.linux.files" | while read -r f; do
+		cmp -s "$LINUX/$f" "$BASE_TREE/$f" || echo "$f"
+	done
+}
+
+# Source files that the pristine tree lacks. The kernel's own .gitignore files
+# tell them from what a build leaves behind.
+added_files() {
+	local git=$BUILD/.ignore.git
+
+	[ -d "$git" ] || git init -q --bare "$git"
+	touched_files | comm -23 - "$BUILD/.linux.files" |
+		grep -E '^(arch|kernel|include|lib|net|mm|Documentation|samples|tools)/' |
+		grep -E '\.([chS]|rst|sh|py|ld|yaml)$|/(Makefile|Kconfig|Build|config)$' |
+		grep -vE '/(generated|asm-offsets)|^tools/testing/selftests/bpf/(tools|no_alu32|cpuv4)/' |
+		{ git --git-dir="$git" --work-tree="$LINUX" check-ignore --no-index -v -n --stdin || true; } |
+		sed -n 's/^::\t//p'
+}
+
+# refuse_edits: die when the tree holds work that is not in the repository.
+refuse_edits() {
+	local f edited=()
+
+	while read -r f; do
+		[ "$(sha_of "$LINUX/$f")" = "$(applied_sha "$f" 1)" ] ||
+			cmp -s "$LINUX/$f" "$(repo_whole "$f")" || edited+=("$f")
+	done < <(modified_files; added_files)
+	[ "${#edited[@]}" -eq 0 ] ||
+		die "build/linux holds edits that the repository lacks (${edited[*]}); 'make refresh' takes them over, DISCARD=1 drops them"
+}
+
+# --- repository to tree ---
+
+# repo_whole <path>: where a new file of this path would be. The kernel's files
+# at the top are never new, and the repository has files of these names itself.
+repo_whole() { case $1 in */*) echo "$TOP/$1" ;; *) echo /nonexistent ;; esac; }
+
+# repo_file <path>: the file of the repository that gives this path.
+repo_file() {
+	local whole diff=$TOP/$1.patch
+
+	whole=$(repo_whole "$1")
+	if [ -e "$whole" ] && [ -e "$diff" ]; then
+		die "both $1 and $1.patch exist; keep one"
+	elif [ -e "$whole" ]; then
+		[ ! -e "$BASE_TREE/$1" ] ||
+			die "$1 exists in the kernel: keep a diff ($1.patch), not the whole file"
+		echo "$whole"
+	elif [ -e "$diff" ]; then
+		[ -e "$BASE_TREE/$1" ] ||
+			die "$1.patch changes a file that this kernel does not have"
+		echo "$diff"
+	else
+		die "the series names $1, but there is neither $1 nor $1.patch"
+	fi
+}
+
+# wanted <path> <from> <to>: what the tree is to hold.
+wanted() {
+	if [ "${2%.patch}" = "$2" ]; then
+		cp -p "$2" "$3"
+		return
+	fi
+	cp -p "$BASE_TREE/$1" "$3"
+	patch --quiet --fuzz=0 --no-backup-if-mismatch --reject-file=- \
+		"$3" "$2" >"$LOGS/apply.log" 2>&1 ||
+		die "$1.patch does not apply to this kernel ($(cat "$BUILD/.base.id")): $(grep -m 1 -E 'FAILED|malformed|rejects' "$LOGS/apply.log")"
+}
+
+put() {
+	mkdir -p "$(dirname "$2")"
+	cp -p "$1" "$2.mf-new"
+	# A new date, also for a file that came back to older content.
+	touch "$2.mf-new"
+	mv "$2.mf-new" "$2"
+}
+
+# Paths that an earlier sync applied and the series no longer names.
+forget_path() {
+	if [ -e "$BASE_TREE/$1" ]; then
+		put "$BASE_TREE/$1" "$LINUX/$1"
+	else
+		rm -f "$LINUX/$1"
+	fi
+}
+
+sync_tree() {
+	local tmp path from sha
+
+	[ -n "${DISCARD:-}" ] || refuse_edits
+	tmp=$(mktemp -d "$BUILD/sync.XXXXXX")
+	# shellcheck disable=SC2064 # the directory of now
+	trap "rm -rf '$tmp'" EXIT
+	: >"$tmp/applied"
+	manifest_paths >"$tmp/paths"
+	[ -z "$(sort "$tmp/paths" | uniq -d)" ] ||
+		die "the series names twice: $(sort "$tmp/paths" | uniq -d | tr '\n' ' ')"
+	# All of it first, so that a patch that fails leaves the tree alone.
+	while read -r path; do
+		from=$(repo_file "$path")
+		mkdir -p "$tmp/new/$(dirname "$path")"
+		wanted "$path" "$from" "$tmp/new/$path"
+		sha=$(sha_of "$tmp/new/$path")
+		echo "$sha $(sha_of "$from") $path" >>"$tmp/applied"
+	done <"$tmp/paths"
+	{ cut -d' ' -f3- "$APPLIED"; [ -z "${DISCARD:-}" ] || { modified_files; added_files; }; } |
+		sort -u | grep -vxF -f "$tmp/paths" | while read -r path; do
+			forget_path "$path"
+		done || true
+	while read -r path; do
+		cmp -s "$tmp/new/$path" "$LINUX/$path" || put "$tmp/new/$path" "$LINUX/$path"
+	done <"$tmp/paths"
+	mv "$tmp/applied" "$APPLIED"
+}
+
+# --- tree to repository ---
+
+# One path from the tree into <directory>, as the repository would hold it.
+# Prints the name relative to the repository; nothing for an unchanged file.
+export_path() {
+	local to
+
+	if [ -e "$BASE_TREE/$1" ]; then
+		cmp -s "$BASE_TREE/$1" "$LINUX/$1" && return 0
+		to=$1.patch
+		mkdir -p "$2/$(dirname "$to")"
+		diff -dup --label "a/$1" --label "b/$1" "$BASE_TREE/$1" "$LINUX/$1" >"$2/$to" || true
+	else
+		to=$1
+		mkdir -p "$2/$(dirname "$to")"
+		cp -p "$LINUX/$1" "$2/$to"
+	fi
+	echo "$to"
+}
+
+# The repository's file changed since it was applied.
+repo_is_newer() {
+	local now
+
+	now=$(sha_of "$(repo_whole "$1")")
+	[ "$now" != none ] || now=$(sha_of "$TOP/$1.patch")
+	[ "$now" != none ] && [ "$now" != "$(applied_sha "$1" 2)" ]
+}
+
+refresh_path() {
+	local to tmp=$2
+
+	if [ ! -e "$LINUX/$1" ]; then
+		warn "$1 is not in build/linux; not refreshed"
+		return 0
+	fi
+	if repo_is_newer "$1"; then
+		[ "$(sha_of "$LINUX/$1")" = "$(applied_sha "$1" 1)" ] ||
+			[ -z "$(applied_sha "$1" 1)" ] ||
+			die "$1 was edited both in build/linux and in the repository; bring one of them in line by hand"
+		msg "newer in the repository, left alone: $1"
+		return 0
+	fi
+	to=$(export_path "$1" "$tmp")
+	if [ -z "$to" ]; then
+		[ ! -e "$TOP/$1.patch" ] || { rm "$TOP/$1.patch"; msg "no longer differs, removed: $1.patch"; }
+		return 0
+	fi
+	if ! cmp -s "$tmp/$to" "$TOP/$to"; then
+		mkdir -p "$TOP/$(dirname "$to")"
+		cp -p "$tmp/$to" "$TOP/$to"
+		msg "refreshed: $to"
+	fi
+	grep -qxF -- "$1" "$tmp/paths" ||
+		warn "$1 belongs to no patch; add 'file: $1' to the series"
+}
+
+refresh_tree() {
+	local tmp path
+
+	[ -e "$BUILD/.linux.id" ] || die "there is no build/linux yet; run 'make vm' first"
+	tmp=$(mktemp -d "$BUILD/refresh.XXXXXX")
+	# shellcheck disable=SC2064 # the directory of now
+	trap "rm -rf '$tmp'" EXIT
+	manifest_paths >"$tmp/paths"
+	{ cat "$tmp/paths"; modified_files; added_files; } | sort -u >"$tmp/all"
+	while read -r path; do
+		refresh_path "$path" "$tmp" <&-
+	done <"$tmp/all"
+	# What is in the repository now is what the tree holds.
+	[ -n "${DISCARD:-}" ] || sync_tree_quietly
+}
+
+sync_tree_quietly() { (sync_tree) || die "the refreshed files do not give the tree back"; }
+
+# Would refresh change anything, were every file written anew?
+check_exact() {
+	local tmp path to bad=0
+
+	tmp=$(mktemp -d "$BUILD/exact.XXXXXX")
+	# shellcheck disable=SC2064 # the directory of now
+	trap "rm -rf '$tmp'" EXIT
+	while read -r path; do
+		to=$(export_path "$path" "$tmp")
+		[ -n "$to" ] || { msg "$path.patch changes nothing"; bad=1; continue; }
+		cmp -s "$tmp/$to" "$TOP/$to" || { msg "$to is not what refresh writes"; bad=1; }
+	done < <(manifest_paths)
+	return $bad
+}
+
+main() {
+	local id
+
+	mkdir -p "$BUILD" "$LOGS"
+	lock_builds
+	case ${1:-} in
+	id) source_id ;;
+	base)
+		id=$(source_id)
+		ensure_tree base "$id"
+		;;
+	patched)
+		id=$(source_id)
+		ensure_tree base "$id"
+		ensure_tree linux "$id"
+		sync_tree
+		;;
+	refresh) refresh_tree ;;
+	exact) check_exact ;;
+	*) die "usage: tree.sh id|base|patched|refresh|exact" ;;
+	esac
+}
+
+main "$@"

@@ -1,0 +1,254 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0
+# Boot a kernel under QEMU with the host's files below it; run a command there
+# or give a shell. `vm.sh --help` tells the options.
+set -euo pipefail
+# shellcheck source=lib.sh
+. "$(dirname "$0")/lib.sh"
+
+usage() {
+	cat <<'END'
+usage: vm.sh [options] [-- command ...]
+  --kernel IMAGE   boot this bzImage (default: the patched kernel, or the
+                   base kernel when BASE=1, built when it has to be)
+  --dir DIR        directory the command starts in (default: the checkout)
+  --name NAME      keep the console and the output in build/vm-out/NAME
+Environment, each also a make variable:
+  RUN='cmd'        command line to run; without it and without a command: a shell
+  BASE=1           the base kernel instead of the patched one
+  CPUS=2 MEM=4G    size of the guest
+  TIMEOUT=600      seconds until the guest counts as hung (0: never)
+  ICOUNT=1         one CPU whose clock counts executed instructions
+  APPEND='...'     more kernel parameters
+  EXPECT_SPLAT=re  console lines that match are no failure
+  NAME=name        as --name
+In the guest, $OUT is a writable directory that the host sees as build/vm-out/NAME.
+Exit status: that of the command; 99 when the kernel complained, 98 when the
+guest died before the command ended, 124 when it hung.
+END
+}
+
+# A line of these on the console fails the run.
+SPLAT='\bWARNING: |\bBUG: |kernel BUG at|\bOops\b|Kernel panic|KASAN:|KCSAN:|KMSAN:|UBSAN:|KFENCE:'
+SPLAT+='|general protection fault|unable to handle|invalid opcode|int3: 0000|traps: PANIC|double fault'
+SPLAT+='|INFO: (possible|task .* blocked|rcu.*(stall|detected)|suspicious|inconsistent)|rcu: .*(stall|starved)'
+SPLAT+='|soft lockup|hard LOCKUP|DEADLOCK|refcount_t: |list_(add|del) corruption|bad unlock balance'
+SPLAT+='|Unhandled rela|ftrace (bug|failed)|FTRACE BUG|unregister_netdevice: waiting'
+
+parse_args() {
+	KERNEL_IMAGE=
+	DIR=$TOP
+	NAME=${NAME:-}
+	COMMAND=${RUN:-}
+	while [ $# -gt 0 ]; do
+		case $1 in
+		--kernel) KERNEL_IMAGE=$2; shift 2 ;;
+		--dir) DIR=$2; shift 2 ;;
+		--name) NAME=$2; shift 2 ;;
+		--help | -h) usage; exit 0 ;;
+		--) shift; printf -v COMMAND '%q ' "$@"; break ;;
+		*) usage >&2; die "unknown option $1" ;;
+		esac
+	done
+	case ${BASE:-} in
+	'' | 0) WHICH=patched ;;
+	*) WHICH=base ;;
+	esac
+	DIR=$(cd "$DIR" && pwd -P)
+}
+
+# Busybox and init; made anew whenever one of them changed.
+make_initramfs() {
+	local busybox tmp
+
+	busybox=/bin/busybox
+	{ [ -x $busybox ] && ! ldd $busybox >/dev/null 2>&1; } ||
+		die "$busybox is missing or not static; install busybox-static (deps.sh does)"
+	INITRD=$BUILD/initramfs.cpio.gz
+	if [ "$INITRD" -nt "$WORKSHOP/guest-init" ] && [ "$INITRD" -nt $busybox ]; then
+		return 0
+	fi
+	tmp=$(mktemp -d "$BUILD/initramfs.XXXXXX")
+	mkdir "$tmp/bin"
+	cp $busybox "$tmp/bin/busybox"
+	install -m 755 "$WORKSHOP/guest-init" "$tmp/init"
+	(cd "$tmp" && find . | cpio --quiet -o -H newc -R 0:0 | gzip -1) >"$tmp.gz"
+	mv "$tmp.gz" "$INITRD"
+	rm -rf "$tmp"
+}
+
+# /dev/kvm may exist and yet not work (nested virtualization); only a boot tells.
+kvm_works() {
+	local stamp
+
+	stamp=$BUILD/.kvm-$(cat /proc/sys/kernel/random/boot_id)
+	[ -w /dev/kvm ] || return 1
+	if [ ! -e "$stamp" ]; then
+		rm -f "$BUILD"/.kvm-*
+		timeout -k 1 20 qemu-system-x86_64 -machine q35 -accel kvm -cpu host \
+			-m 512M -nodefaults -display none -no-reboot -serial stdio \
+			-kernel "$KERNEL_IMAGE" -initrd "$INITRD" \
+			-append "console=ttyS0 panic=-1 mf.probe" </dev/null 2>&1 9>&- |
+			grep -c 'multi-fentry: probe ok' >"$stamp.tmp" || true
+		mv "$stamp.tmp" "$stamp"
+	fi
+	[ "$(cat "$stamp")" != 0 ]
+}
+
+accel_args() {
+	if [ -n "${ICOUNT:-}" ] && [ "$ICOUNT" != 0 ]; then
+		CPUS=1
+		ACCEL=(-accel "tcg,thread=single" -cpu max -icount "shift=0,sleep=off")
+		# The same addresses in each boot give the same counts.
+		APPEND="nokaslr ${APPEND:-}"
+	elif kvm_works; then
+		ACCEL=(-accel kvm -cpu host)
+	else
+		ACCEL=(-accel "tcg,thread=multi" -cpu max)
+	fi
+}
+
+# Files under a directory that the guest covers with a tmpfs stay visible
+# where the command may need them.
+list_binds() {
+	local d
+
+	for d in "$TOP" "$DIR" "$CACHE"; do
+		case $d/ in
+		/tmp/?* | /run/?*) [ ! -d "$d" ] || echo "$d" ;;
+		esac
+	done | sort -u
+}
+
+# Everything the guest's init reads, in the directory it shares with us.
+prepare_out() {
+	mkdir -p "$BUILD/vm-out"
+	if [ -n "$NAME" ]; then
+		OUT=$BUILD/vm-out/$NAME
+		mkdir -p "$OUT"
+	else
+		OUT=$(mktemp -d "$BUILD/vm-out/$WHICH.XXXXXX")
+	fi
+	CTL=$OUT/.vm
+	CONSOLE=$OUT/console.log
+	rm -rf "$CTL" "$CONSOLE"
+	mkdir "$CTL"
+	list_binds >"$CTL/binds"
+	echo "$WHICH" >"$CTL/hostname"
+	{
+		echo '#!/bin/bash'
+		echo 'export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
+		echo 'export HOME=/tmp TMPDIR=/tmp OUT=/run/out LC_ALL=C'
+		printf 'export TERM=%q MF_KERNEL=%q\n' "${TERM:-dumb}" "$WHICH"
+		printf 'cd %q || exit 98\n' "$DIR"
+		if [ -n "$COMMAND" ]; then
+			printf '%s\n' "$COMMAND"
+		else
+			stty size 2>/dev/null | awk '{ print "stty rows", $1, "cols", $2 }' || true
+			echo 'exec bash -i'
+		fi
+	} >"$CTL/cmd"
+	chmod 755 "$CTL/cmd"
+	[ -n "$COMMAND" ] || : >"$CTL/interactive"
+}
+
+console_args() {
+	PORTS=(-device virtio-serial-pci)
+	if [ -z "$COMMAND" ]; then
+		PORTS+=(-chardev "stdio,id=con,signal=off" -device "virtconsole,chardev=con")
+		return 0
+	fi
+	mkfifo "$CTL/out" "$CTL/err"
+	PORTS+=(
+		-chardev "file,id=out,path=$CTL/out" -device "virtserialport,chardev=out,nr=1"
+		-chardev "file,id=err,path=$CTL/err" -device "virtserialport,chardev=err,nr=2"
+	)
+	cat "$CTL/out" &
+	READERS=($!)
+	cat "$CTL/err" >&2 &
+	READERS+=($!)
+}
+
+# QEMU may have died before it opened the pipes: open and close them, so that
+# the readers come to their end in any case.
+end_readers() {
+	local p
+
+	[ "${#READERS[@]}" -gt 0 ] || return 0
+	for p in out err; do
+		: 3<>"$CTL/$p"
+	done
+	wait "${READERS[@]}" 2>/dev/null || true
+}
+
+run_guest() {
+	local append=(console=ttyS0 panic=-1 oops=panic loglevel=7 tsc=reliable "rcupdate.rcu_cpu_stall_timeout=90")
+	local input=/dev/null
+
+	[ -n "$COMMAND" ] || input=/dev/stdin
+	# shellcheck disable=SC2206 # kernel parameters are words
+	append+=(${APPEND:-})
+	timeout --foreground -k 5 "$TIMEOUT" qemu-system-x86_64 \
+		-name "multi-fentry-$WHICH" -machine q35 "${ACCEL[@]}" \
+		-smp "$CPUS" -m "$MEM" -nodefaults -display none -no-reboot \
+		-kernel "$KERNEL_IMAGE" -initrd "$INITRD" -append "${append[*]}" \
+		-serial "file:$CONSOLE" "${PORTS[@]}" \
+		-virtfs "local,path=/,mount_tag=host,security_model=none,readonly=on,multidevs=remap" \
+		-virtfs "local,path=$OUT,mount_tag=out,security_model=none" \
+		<"$input" 2>"$CTL/qemu.err" 9>&-
+}
+
+show_console() {
+	sed 's/\r$//; s/^/  | /' | cut -c1-180 >&2
+}
+
+# What the kernel itself said decides before the command's exit status does.
+judge() {
+	local status=$1 splat
+
+	splat=$(grep -anE "$SPLAT" "$CONSOLE" 2>/dev/null |
+		{ grep -vE "${EXPECT_SPLAT:-^\$}" || true; } | head -n 1)
+	if [ -n "$splat" ]; then
+		msg "error: the $WHICH kernel complained; see $CONSOLE:"
+		tail -n "+${splat%%:*}" "$CONSOLE" | head -n 40 | show_console
+		return 99
+	fi
+	if [ "$status" = 124 ] || [ "$status" = 137 ]; then
+		msg "error: the guest did not end within $TIMEOUT s (TIMEOUT= sets it); its console ends:"
+		tail -n 15 "$CONSOLE" | show_console
+		return 124
+	fi
+	if [ ! -s "$CTL/status" ]; then
+		msg "error: the guest died before the command ended (QEMU's status $status); its console ends:"
+		{ cat "$CTL/qemu.err"; tail -n 15 "$CONSOLE" 2>/dev/null; } | show_console
+		return 98
+	fi
+	return "$(cat "$CTL/status")"
+}
+
+main() {
+	local status=0
+
+	x86_only
+	parse_args "$@"
+	have qemu-system-x86_64 || "$WORKSHOP/deps.sh"
+	mkdir -p "$BUILD"
+	if [ -z "$KERNEL_IMAGE" ]; then
+		KERNEL_IMAGE=$("$WORKSHOP/kernel.sh" "$WHICH")/bzImage
+	fi
+	[ -r "$KERNEL_IMAGE" ] || die "no kernel image at $KERNEL_IMAGE"
+	CPUS=${CPUS:-2} MEM=${MEM:-4G} TIMEOUT=${TIMEOUT:-600}
+	[ -n "$COMMAND" ] || TIMEOUT=0
+	READERS=()
+	make_initramfs
+	accel_args
+	prepare_out
+	console_args
+	run_guest || status=$?
+	end_readers
+	judge "$status" || status=$?
+	[ "$status" -ne 0 ] || [ -n "$NAME" ] || rm -rf "$OUT"
+	exit "$status"
+}
+
+main "$@"
