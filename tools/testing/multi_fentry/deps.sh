@@ -13,7 +13,7 @@ PACKAGES=(
 	gcc make libc6-dev binutils patch git perl python3 procps
 	ccache flex bison bc pahole cpio rsync kmod xz-utils zstd
 	libelf-dev libssl-dev libdw-dev libcap-dev libzstd-dev zlib1g-dev
-	clang-22 llvm-22 busybox-static shellcheck sparse
+	clang-22 llvm-22 lld-22 openssl busybox-static shellcheck sparse
 )
 
 # QEMU before 8.1 breaks guests that modify their own code, as ftrace does:

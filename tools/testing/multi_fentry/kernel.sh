@@ -123,6 +123,7 @@ store() {
 	mkdir -p "$tmp/modules" "$tmp/test_kmods"
 	cp "$tree/arch/x86/boot/bzImage" "$tree/System.map" "$tree/Module.symvers" "$tmp/"
 	cp "$tree/.config" "$tmp/config"
+	cp "$tree/include/generated/autoconf.h" "$tmp/"
 	# BTF stays; DWARF is nine tenths of the file and nobody here reads it.
 	objcopy --strip-debug "$tree/vmlinux" "$tmp/vmlinux"
 	objcopy -O binary --only-section=.BTF "$tree/vmlinux" "$tmp/vmlinux.btf"
@@ -147,19 +148,23 @@ main() {
 	*) die "usage: kernel.sh [tree] base|patched" ;;
 	esac
 	"$WORKSHOP/deps.sh"
-	lock_builds
-	# A tree that is there holds the user's edits, or will be read next to
-	# the kernel: it must fit what the repository says.
-	if [ -n "$want_tree" ] || [ -d "$(tree_of "$which")" ]; then
-		"$WORKSHOP/tree.sh" "$which"
-	fi
 	text=$(ingredients "$which")
 	entry=$CACHE/kernels/$which-$(key_of <<<"$text")
-	if [ -n "$want_tree" ] || [ ! -d "$entry" ]; then
+	# A patched tree that is there may hold edits that are in no file of the
+	# repository yet: booting without them would mislead.
+	if [ -n "$want_tree" ] || [ ! -d "$entry" ] ||
+	   { [ "$which" = patched ] && [ -d "$BUILD/linux" ]; }; then
+		lock_builds
 		"$WORKSHOP/tree.sh" "$which"
+	fi
+	if [ -n "$want_tree" ] || [ ! -d "$entry" ]; then
 		build_tree "$which"
 		if [ ! -d "$entry" ]; then
 			build_kmods "$which"
+			# What was edited meanwhile may or may not be in the image.
+			"$WORKSHOP/tree.sh" unedited
+			[ "$(ingredients "$which")" = "$text" ] ||
+				die "files of the series changed during the build; run it again"
 			store "$which" "$entry"
 		fi
 	fi

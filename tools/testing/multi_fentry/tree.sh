@@ -360,9 +360,10 @@ main() {
 		ensure_tree linux "$id"
 		sync_tree
 		;;
+	unedited) [ ! -e "$BUILD/.linux.id" ] || refuse_edits ;;
 	refresh) refresh_tree ;;
 	exact) check_exact ;;
-	*) die "usage: tree.sh id|base|patched|refresh|exact" ;;
+	*) die "usage: tree.sh id|base|patched|unedited|refresh|exact" ;;
 	esac
 }
 

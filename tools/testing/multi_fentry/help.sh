@@ -1,0 +1,31 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0
+cat <<'END'
+make help       this text
+make demo       one program on every kernel function, on the patched and on the base kernel
+make check      all tests; ends with "N passed, M failed"
+make unit       only the set engine's unit test (user space, seconds)
+make vm         boot the patched kernel: a shell, or RUN='command'
+make bench      attach, detach, memory: patched, base and other tracers in one run
+make selftests  the kernel's selftests of trampolines, base and patched side by side
+make series     the patches for `git am`, in build/series
+make tree       the patched kernel tree, built, in build/linux
+make refresh    take edits made in build/linux back into this repository
+make clean      remove build/ (the cache in ~/.cache/multi-fentry stays)
+
+Variables
+  KERNEL=DIR         take the kernel source from this tree (it is only read)
+  BASE=1             vm: the kernel without the series
+  RUN='cmd'          vm: run this instead of a shell; its exit status is make's
+  CPUS=2 MEM=4G      vm: size of the guest
+  TIMEOUT=600        vm: seconds until a guest counts as hung
+  ICOUNT=1           vm: one CPU, whose clock counts executed instructions
+  APPEND='...'       vm: more kernel parameters
+  EXPECT_SPLAT=re    vm: kernel complaints that match are no failure
+  NAME=name          vm: keep console and output in build/vm-out/name ($OUT in the guest)
+  ARGS='...'         unit, demo, bench: arguments for their program
+  JOBS=N             parallel jobs of a build
+  DISCARD=1          drop edits in build/linux that were not refreshed
+  XDG_CACHE_HOME     where the cache of kernels and packages lies
+  ARCH=x86_64        the only one so far
+END

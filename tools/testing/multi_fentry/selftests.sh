@@ -1,0 +1,116 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0
+# selftests.sh: run the selftests that concern trampolines on the base and on
+# the patched kernel, one after the other, and show the results side by side.
+# selftests.sh one <test ...>: run these on one kernel (BASE=1: base), with
+# their output.
+# Fails when a test that passes on base does not on patched, or when one that
+# the series adds does not pass. Results in build/log/selftests.table.
+set -euo pipefail
+# shellcheck source=lib.sh
+. "$(dirname "$0")/lib.sh"
+# shellcheck source=manifest.sh
+. "$WORKSHOP/manifest.sh"
+
+# It panics unmodified 7.3.4 where BTF holds two functions of one name: in a
+# guest of its own, it takes no other result along.
+LONERS=tracing_multi_bench_attach
+
+# in_guest <base|patched> <name> <tests ...>: status of the guest.
+in_guest() {
+	local which=$1 name=selftests-$1-$2 tests kernel base=
+
+	tests=$("$WORKSHOP/selftests-build.sh" "$which")
+	kernel=$("$WORKSHOP/kernel.sh" "$which")
+	[ "$which" = patched ] || base=1
+	shift 2
+	rm -rf "$BUILD/vm-out/$name"
+	BASE=$base TIMEOUT=${TIMEOUT:-1500} "$WORKSHOP/vm.sh" --name "$name" -- \
+		"$WORKSHOP/guest-selftests" "$tests" "$kernel" "$@"
+}
+
+# Results of one kernel, from all its guests, as "<test> <result>".
+results_of() {
+	local dir t
+
+	for dir in "$BUILD/vm-out/selftests-$1-many" "$BUILD/vm-out/selftests-$1-$LONERS"; do
+		[ ! -e "$dir/results" ] || awk '{ print $2, $1 }' "$dir/results"
+	done
+	# What should have run and left nothing took its guest down.
+	while read -r t; do
+		grep -qsE "^[A-Z]+ $t\$" "$BUILD/vm-out/selftests-$1-"*/results || echo "$t DIED"
+	done <"$("$WORKSHOP/selftests-build.sh" "$1")/tests"
+}
+
+run_all() {
+	local which=$1 tests st=0
+
+	tests=$("$WORKSHOP/selftests-build.sh" "$which")
+	msg "running $(wc -l <"$tests/tests") selftests on the $which kernel ..."
+	# shellcheck disable=SC2046 # names of tests are words
+	in_guest "$which" many $(grep -vxF "$LONERS" "$tests/tests") || st=$?
+	if [ "$which" = base ]; then
+		# Known to die there; whether it does is a line of the table.
+		EXPECT_SPLAT='.*' in_guest "$which" "$LONERS" "$LONERS" 2>/dev/null || true
+	else
+		in_guest "$which" "$LONERS" "$LONERS" || st=$?
+	fi
+	results_of "$which" | sort -u >"$LOGS/selftests-$which.results"
+	return $st
+}
+
+# The table of both; the last column says what counts against the series.
+compare() {
+	awk '
+		NR == FNR { base[$1] = $2; next }
+		{ patched[$1] = $2 }
+		END {
+			for (t in base) all[t] = 1
+			for (t in patched) all[t] = 1
+			for (t in all) {
+				b = t in base ? base[t] : "-"
+				p = t in patched ? patched[t] : "-"
+				v = ""
+				if (b == "OK" && p != "OK")
+					v = "REGRESSION"
+				else if (b == "-" && p != "OK")
+					v = "NEW-FAILS"
+				else if (b != "OK" && p == "OK" && b != "-")
+					v = "mended"
+				printf "%-58s %-6s %-8s %s\n", t, b, p, v
+			}
+		}' "$LOGS/selftests-base.results" "$LOGS/selftests-patched.results" | sort
+}
+
+count() { awk -v re="$1" '$0 ~ re' "$LOGS/selftests.table" | wc -l; }
+
+main() {
+	local bad=0 st_base=0 st_patched=0
+
+	x86_only
+	mkdir -p "$LOGS"
+	if [ "${1:-}" = one ]; then
+		shift
+		[ $# -gt 0 ] || die "usage: selftests.sh one <test ...>"
+		st_patched=0
+		in_guest "$([ -n "${BASE:-}" ] && echo base || echo patched)" one "$@" || st_patched=$?
+		cat "$BUILD"/vm-out/selftests-*-one/*.log
+		exit "$st_patched"
+	fi
+	run_all base || st_base=$?
+	run_all patched || st_patched=$?
+	{
+		printf '%-58s %-6s %-8s\n' test base patched
+		compare
+	} | tee "$LOGS/selftests.table"
+	bad=$(count '(REGRESSION|NEW-FAILS)$')
+	[ "$st_base" = 0 ] || { msg "the base kernel's guest ended with status $st_base"; }
+	if [ "$st_patched" != 0 ]; then
+		msg "error: the patched kernel's guest ended with status $st_patched"
+		bad=$((bad + 1))
+	fi
+	echo "selftests: $(count ' OK *(mended)?$') passed on patched, $bad against the series"
+	[ "$bad" = 0 ]
+}
+
+main "$@"

@@ -1,0 +1,159 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0
+# series.sh: write the series for `git am` to build/series, with a cover letter.
+# series.sh check: only see that manifest and files fit each other.
+#
+# A git repository of the whole kernel is not needed: one of the files that
+# the series touches, as the kernel has them, gives the same patches.
+set -euo pipefail
+# shellcheck source=lib.sh
+. "$(dirname "$0")/lib.sh"
+# shellcheck source=manifest.sh
+. "$WORKSHOP/manifest.sh"
+
+OUT=$BUILD/series
+
+# Each file of the repository is in exactly one patch, and the other way round.
+check_manifest() {
+	local bad=0 n
+
+	while read -r n; do
+		msg "series: $n is named twice"
+		bad=1
+	done < <(manifest_paths | sort | uniq -d)
+	while read -r n; do
+		msg "series: $n belongs to no patch"
+		bad=1
+	done < <(comm -13 <(manifest_paths | sort -u) <(repo_paths | sort -u))
+	while read -r n; do
+		msg "series: $n is named, and there is no such file or diff"
+		bad=1
+	done < <(comm -23 <(manifest_paths | sort -u) <(repo_paths | sort -u))
+	for ((n = 0; n <= $(manifest_count); n++)); do
+		if [ -z "$(manifest_subject "$n")" ] || [ -z "$(manifest_body "$n")" ]; then
+			msg "series: patch $n has no subject or no text"
+			bad=1
+		fi
+		if [ "$n" != 0 ] && [ -z "$(manifest_files "$n")" ]; then
+			msg "series: patch $n has no files"
+			bad=1
+		fi
+	done
+	return $bad
+}
+
+in_repo() { git -C "$REPO" "$@"; }
+
+# put_paths <tree> <n>: what patch n touches, as this tree has it.
+put_paths() {
+	local path
+
+	manifest_files "$2" | while read -r path; do
+		mkdir -p "$REPO/$(dirname "$path")"
+		[ ! -e "$1/$path" ] || cp -p "$1/$path" "$REPO/$path"
+	done
+}
+
+identity() {
+	local name mail
+
+	name=$(git -C "$TOP" config user.name || echo "multi-fentry")
+	mail=$(git -C "$TOP" config user.email || echo "multi-fentry@localhost")
+	in_repo config user.name "$name"
+	in_repo config user.email "$mail"
+	in_repo config core.autocrlf false
+}
+
+# One date for all, so that the same series gives the same files.
+commit() {
+	local date='2026-01-01T00:00:00Z'
+
+	in_repo add -A
+	GIT_AUTHOR_DATE=$date GIT_COMMITTER_DATE=$date in_repo commit -q -s --allow-empty -F -
+}
+
+make_repo() {
+	local n
+
+	REPO=$OUT.git
+	rm -rf "$REPO"
+	git init -q -b base "$REPO"
+	identity
+	for ((n = 1; n <= $(manifest_count); n++)); do
+		put_paths "$BUILD/base" "$n"
+	done
+	commit <<<"$(cat "$BUILD/.base.id")"
+	in_repo checkout -q -b multi-fentry
+	for ((n = 1; n <= $(manifest_count); n++)); do
+		put_paths "$BUILD/linux" "$n"
+		{
+			manifest_subject "$n"
+			echo
+			manifest_body "$n"
+		} | commit
+	done
+}
+
+write_patches() {
+	local cover
+
+	rm -rf "$OUT"
+	in_repo format-patch -q --cover-letter --base=base --zero-commit --no-signature \
+		-o "$OUT" base..multi-fentry
+	cover=$OUT/0000-cover-letter.patch
+	awk -v subject="$(manifest_subject 0)" -v body="$(manifest_body 0)" '
+		/^\*\*\* BLURB HERE/ { print body; next }
+		{ i = index($0, "*** SUBJECT HERE ***") }
+		i { print substr($0, 1, i - 1) subject; next }
+		/^(base-commit|prerequisite-patch-id):/ { next }
+		{ print }' "$cover" >"$cover.tmp"
+	mv "$cover.tmp" "$cover"
+}
+
+verify_am() {
+	in_repo checkout -q -b am base
+	quietly series-am git -C "$REPO" am -q "$OUT"/000[1-9]*.patch "$OUT"/00[1-9][0-9]*.patch ||
+		die "git am does not take the series"
+	in_repo diff --quiet multi-fentry am ||
+		die "git am of the series does not give the tree"
+}
+
+# checkpatch wants to see the kernel tree, for MAINTAINERS and spelling.txt.
+run_checkpatch() {
+	local f bad=0
+
+	: >"$LOGS/checkpatch.log"
+	for f in "$OUT"/000[1-9]*.patch "$OUT"/00[1-9][0-9]*.patch; do
+		perl "$BUILD/linux/scripts/checkpatch.pl" --root="$BUILD/linux" --strict \
+			--no-summary --terse --showfile \
+			--ignore FILE_PATH_CHANGES "$f" >>"$LOGS/checkpatch.log" 2>&1 || true
+	done
+	bad=$(grep -cE '(ERROR|WARNING|CHECK):' "$LOGS/checkpatch.log" || true)
+	if [ "$bad" != 0 ]; then
+		cat "$LOGS/checkpatch.log" >&2
+		msg "checkpatch --strict: $bad remarks"
+		return 1
+	fi
+}
+
+main() {
+	shopt -s nullglob
+	mkdir -p "$LOGS"
+	case ${1:-} in
+	check) check_manifest || exit 1; exit 0 ;;
+	'' | patches) ;;
+	*) die "usage: series.sh [check|patches]" ;;
+	esac
+	"$WORKSHOP/deps.sh"
+	check_manifest || die "the series manifest does not fit the repository"
+	lock_builds
+	"$WORKSHOP/tree.sh" patched
+	make_repo
+	write_patches
+	verify_am
+	rm -rf "$REPO"
+	msg "wrote $(find "$OUT" -name '*.patch' | wc -l) files to build/series; git am takes them"
+	run_checkpatch
+}
+
+main "$@"
