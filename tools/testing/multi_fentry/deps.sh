@@ -91,4 +91,4 @@ main() {
 	qemu_is_good || die "QEMU $QEMU_MIN or newer is needed; qemu-system-x86_64 is still older or missing"
 }
 
-main "$@"
+main "$@"; exit

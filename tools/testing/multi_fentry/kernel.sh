@@ -3,6 +3,7 @@
 # kernel.sh base|patched: print the cache entry that holds this kernel, with
 # its modules and the selftests' modules; build it when there is none.
 # kernel.sh tree base|patched: print the tree, built up to date.
+# kernel.sh config base|patched: print the tree, only configured.
 set -euo pipefail
 # shellcheck source=lib.sh
 . "$(dirname "$0")/lib.sh"
@@ -71,9 +72,21 @@ check_config() {
 progress() {
 	local start=$SECONDS
 
-	while sleep 60; do
+	while sleep 60 && kill -0 $$ 2>/dev/null; do
 		msg "  ... $1: $(wc -l <"$2") steps in $(((SECONDS - start) / 60)) min"
 	done
+}
+
+configure() {
+	local which=$1 tree
+
+	tree=$(tree_of "$which")
+	if ! have_clean_config "$tree"; then
+		quietly "config-$which" kmake "$tree" KCONFIG_ALLCONFIG="$CONFIG" allnoconfig ||
+			die "the configuration of the $which kernel failed"
+		sha256sum <"$CONFIG" >"$tree/.mf-config"
+	fi
+	check_config "$tree"
 }
 
 build_tree() {
@@ -81,14 +94,9 @@ build_tree() {
 
 	tree=$(tree_of "$which")
 	need_space "$BUILD" 4000 "a kernel build"
-	if ! have_clean_config "$tree"; then
-		quietly "config-$which" kmake "$tree" KCONFIG_ALLCONFIG="$CONFIG" allnoconfig ||
-			die "the configuration of the $which kernel failed"
-		sha256sum <"$CONFIG" >"$tree/.mf-config"
-	fi
-	check_config "$tree"
+	configure "$which"
 	msg "building the $which kernel (about 13 minutes on 2 CPUs when nothing of it is in ccache) ..."
-	progress "$which kernel" "$LOGS/kernel-$which.log" &
+	progress "$which kernel" "$LOGS/kernel-$which.log" 9>&- &
 	ticker=$!
 	quietly "kernel-$which" kmake "$tree" -j"$JOBS" all || st=1
 	kill "$ticker" 2>/dev/null || true
@@ -135,29 +143,33 @@ store() {
 }
 
 main() {
-	local want_tree='' which entry text
+	local want=entry which entry text
 
 	x86_only
-	if [ "${1:-}" = tree ]; then
-		want_tree=1
-		shift
-	fi
+	case ${1:-} in
+	tree | config) want=$1; shift ;;
+	esac
 	which=${1:-}
 	case $which in
 	base | patched) ;;
-	*) die "usage: kernel.sh [tree] base|patched" ;;
+	*) die "usage: kernel.sh [tree|config] base|patched" ;;
 	esac
 	"$WORKSHOP/deps.sh"
 	text=$(ingredients "$which")
 	entry=$CACHE/kernels/$which-$(key_of <<<"$text")
 	# A patched tree that is there may hold edits that are in no file of the
 	# repository yet: booting without them would mislead.
-	if [ -n "$want_tree" ] || [ ! -d "$entry" ] ||
+	if [ "$want" != entry ] || [ ! -d "$entry" ] ||
 	   { [ "$which" = patched ] && [ -d "$BUILD/linux" ]; }; then
 		lock_builds
 		"$WORKSHOP/tree.sh" "$which"
 	fi
-	if [ -n "$want_tree" ] || [ ! -d "$entry" ]; then
+	if [ "$want" = config ]; then
+		configure "$which"
+		tree_of "$which"
+		return
+	fi
+	if [ "$want" = tree ] || [ ! -d "$entry" ]; then
 		build_tree "$which"
 		if [ ! -d "$entry" ]; then
 			build_kmods "$which"
@@ -170,7 +182,7 @@ main() {
 	fi
 	touch "$entry"
 	ln -sfn "$entry" "$BUILD/kernel-$which"
-	if [ -n "$want_tree" ]; then tree_of "$which"; else echo "$entry"; fi
+	if [ "$want" = tree ]; then tree_of "$which"; else echo "$entry"; fi
 }
 
-main "$@"
+main "$@"; exit

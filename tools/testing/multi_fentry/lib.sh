@@ -56,6 +56,12 @@ lock_builds() {
 	export MFENTRY_LOCKED=1
 }
 
+# Guests may run beside another's build.
+unlock_builds() {
+	exec 9>&-
+	unset MFENTRY_LOCKED
+}
+
 # quietly <log name> <command ...>: run with the output in a log; show its
 # end on failure.
 quietly() {

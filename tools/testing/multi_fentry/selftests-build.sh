@@ -16,7 +16,7 @@ BPF=tools/testing/selftests/bpf
 KEEP=8
 CLANG_VERSION=22
 
-listed_tests() { grep -v '^#' "$WORKSHOP/selftests.list"; }
+listed_tests() { grep -vE '^(#|$)' "$WORKSHOP/selftests.list"; }
 
 series_tests() {
 	manifest_paths | sed -n "s|^$BPF/prog_tests/\(.*\)\.c\$|\1|p"
@@ -181,6 +181,8 @@ store() {
 		[ ! -e "$dir/$f" ] || cp -L "$dir/$f" "$tmp/"
 	done
 	cp "$dir"/*.bpf.o "$tmp/"
+	# The whole bpftool; the one beside test_progs knows no maps or programs.
+	install -D "$dir/tools/sbin/bpftool" "$tmp/tools/sbin/bpftool"
 	tests_of "$1" | while read -r f; do
 		sed -nE 's/^void (serial_)?test_([a-zA-Z0-9_]+)\((void)?\).*/\2/p' "$dir/prog_tests/$f.c"
 	done | sort >"$tmp/tests"
@@ -209,4 +211,4 @@ main() {
 	echo "$entry"
 }
 
-main "$@"
+main "$@"; exit

@@ -113,4 +113,4 @@ main() {
 	[ "$bad" = 0 ]
 }
 
-main "$@"
+main "$@"; exit

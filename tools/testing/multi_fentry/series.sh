@@ -156,4 +156,4 @@ main() {
 	run_checkpatch
 }
 
-main "$@"
+main "$@"; exit

@@ -367,4 +367,4 @@ main() {
 	esac
 }
 
-main "$@"
+main "$@"; exit

@@ -251,4 +251,4 @@ main() {
 	exit "$status"
 }
 
-main "$@"
+main "$@"; exit

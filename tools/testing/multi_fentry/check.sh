@@ -1,0 +1,153 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck disable=SC2317 # the tests are called by step
+#
+# All tests, from nothing. Ends with "N passed, M failed"; fails if M > 0.
+# What each step said is in build/log/check-<step>.log.
+set -euo pipefail
+# shellcheck source=lib.sh
+. "$(dirname "$0")/lib.sh"
+# shellcheck source=manifest.sh
+. "$WORKSHOP/manifest.sh"
+
+PASSED=0
+FAILED=0
+START=$SECONDS
+# The new selftests race links against calls; once is not enough.
+REPEAT=${REPEAT:-20}
+
+verdict() {
+	local time
+
+	time=$(printf '%d:%02d' $(((SECONDS - START) / 60)) $(((SECONDS - START) % 60)))
+	if [ "$1" = ok ]; then
+		PASSED=$((PASSED + 1))
+	else
+		FAILED=$((FAILED + 1))
+	fi
+	printf '[%s] %-4s %s\n' "$time" "$1" "$2"
+}
+
+# step <name> <command ...>: one test. While it runs its progress is seen;
+# when it fails, the end of what it said.
+step() {
+	local name=$1 log=$LOGS/check-${1// /-}.log
+
+	shift
+	msg "--- $name"
+	# Both into the log, progress also to the screen.
+	if "$@" 2>&1 >"$log" | tee "$log.err" >&2; then
+		verdict ok "$name"
+		return 0
+	fi
+	verdict FAIL "$name"
+	cat "$log" "$log.err" | tail -n 15 | sed 's/^/  | /'
+	return 1
+}
+
+# skipped <names ...>: what cannot run because something before it failed
+# counts as failed: nothing is green that was not tested.
+skipped() {
+	local n
+
+	for n; do
+		verdict FAIL "$n (not run)"
+	done
+}
+
+check_scripts() {
+	(cd "$WORKSHOP" && shellcheck ./*.sh guest-selftests guest-init ../../../.ci/run)
+}
+
+# Each selftest is a test of ours.
+count_selftests() {
+	local t b p v
+
+	while read -r t b p v; do
+		case $v in
+		REGRESSION | NEW-FAILS) verdict FAIL "selftest $t (base $b, patched $p)" ;;
+		*) [ "$p" != OK ] || PASSED=$((PASSED + 1)) ;;
+		esac
+	done < <(tail -n +2 "$LOGS/selftests.table")
+}
+
+new_tests() {
+	local entry path
+
+	entry=$("$WORKSHOP/selftests-build.sh" patched)
+	manifest_paths | sed -n 's|^tools/testing/selftests/bpf/prog_tests/.*\.c$|&|p' |
+		while read -r path; do
+			[ ! -e "$TOP/$path" ] ||
+				sed -nE 's/^void (serial_)?test_([a-zA-Z0-9_]+)\((void)?\).*/\2/p' "$TOP/$path"
+		done | grep -xF -f "$entry/tests" || true
+}
+
+repeat_new_tests() {
+	local tests n
+
+	mapfile -t tests < <(new_tests)
+	[ "${#tests[@]}" -gt 0 ] || return 0
+	for ((n = 1; n <= REPEAT; n++)); do
+		printf '%s\n' "${tests[@]}"
+	done >"$LOGS/repeat.list"
+	mapfile -t tests <"$LOGS/repeat.list"
+	TIMEOUT=1200 "$WORKSHOP/selftests.sh" one "${tests[@]}" >"$LOGS/repeat.log" || return 1
+	awk '$1 != "OK" { bad = 1; print } END { exit bad }' \
+		"$BUILD/vm-out/selftests-patched-one/results"
+}
+
+# libbpf's check of its symbols, bpftool's of its command lists.
+check_libbpf_bpftool() {
+	local out=$BUILD/libbpf-check
+
+	mkdir -p "$out"
+	make -C "$BUILD/linux/tools/lib/bpf" -j"$JOBS" OUTPUT="$out/" all check &&
+		python3 "$BUILD/linux/tools/testing/selftests/bpf/test_bpftool_synctypes.py"
+}
+
+# The compiler's and sparse's further warnings, on the files that are all ours:
+# sparse of Debian 12 stumbles over some of the kernel's own headers.
+check_warnings() {
+	local sources objs log=$LOGS/warnings.log tree
+
+	tree=$("$WORKSHOP/kernel.sh" config patched)
+	mapfile -t sources < <(manifest_paths | grep -E '^(arch|kernel|lib|net)/.*\.c$' |
+		while read -r f; do [ ! -e "$TOP/$f" ] || echo "$f"; done)
+	[ "${#sources[@]}" -gt 0 ] || return 0
+	objs=("${sources[@]/%.c/.o}")
+	(cd "$tree" && rm -f "${objs[@]}")
+	make -C "$tree" CC=gcc W=1 C=1 CHECK=sparse "${objs[@]}" >"$log" 2>&1 ||
+		{ tail "$log"; return 1; }
+	! grep -E '(warning|error):' "$log" | grep -F -f <(printf '%s\n' "${sources[@]}")
+}
+
+main() {
+	x86_only
+	mkdir -p "$LOGS"
+	"$WORKSHOP/deps.sh"
+	step "scripts" check_scripts || true
+	step "manifest" "$WORKSHOP/series.sh" check || true
+	step "unit" "$WORKSHOP/unit.sh" || true
+	step "base kernel" "$WORKSHOP/kernel.sh" base || { skipped "all that boots"; finish; }
+	step "patched kernel" "$WORKSHOP/kernel.sh" patched || { skipped "all that boots"; finish; }
+	step "trees" "$WORKSHOP/tree.sh" patched || { skipped "all that needs them"; finish; }
+	step "refresh is exact" "$WORKSHOP/tree.sh" exact || true
+	step "series" "$WORKSHOP/series.sh" || true
+	step "warnings" check_warnings || true
+	step "libbpf and bpftool" check_libbpf_bpftool || true
+	if step "selftests" "$WORKSHOP/selftests.sh" || [ -e "$LOGS/selftests.table" ]; then
+		count_selftests
+	fi
+	step "new selftests $REPEAT times" repeat_new_tests || true
+	step "demo" "$WORKSHOP/demo.sh" || true
+	step "bars" "$WORKSHOP/bench.sh" bars || true
+	finish
+}
+
+finish() {
+	echo "$PASSED passed, $FAILED failed"
+	[ "$FAILED" = 0 ] || exit 1
+	exit 0
+}
+
+main "$@"; exit

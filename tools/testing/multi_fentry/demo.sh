@@ -1,0 +1,29 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0
+# One program on every function of a running kernel, counting calls; the same
+# on the base kernel beside it. ARGS: for `mfentry demo`.
+set -euo pipefail
+# shellcheck source=lib.sh
+. "$(dirname "$0")/lib.sh"
+# shellcheck source=mfentry.sh
+. "$WORKSHOP/mfentry.sh"
+
+main() {
+	local which
+
+	x86_only
+	"$WORKSHOP/kernel.sh" base >/dev/null
+	"$WORKSHOP/kernel.sh" patched >/dev/null
+	build_mfentry
+	for which in patched base; do
+		msg "attaching one program to all functions of the $which kernel ..."
+		# shellcheck disable=SC2086 # arguments are words
+		mfentry_run "$which" demo demo --json /run/out/demo.json ${ARGS:-} \
+			>"$LOGS/demo-$which.log"
+	done
+	keep demo demo
+	cat "$LOGS/demo-patched.log"
+	python3 "$WORKSHOP/mfentry/compare.py" "$RESULTS/demo-base.json" "$RESULTS/demo-patched.json"
+}
+
+main "$@"; exit

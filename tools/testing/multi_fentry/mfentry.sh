@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=bash
+# Building the program mfentry and running it in guests. Sourced.
+
+MFENTRY=$BUILD/mfentry/mfentry
+RESULTS=$BUILD/results
+
+build_mfentry() {
+	lock_builds
+	"$WORKSHOP/tree.sh" base
+	quietly mfentry make -C "$WORKSHOP/mfentry" -j"$JOBS" LINUX="$BUILD/base" \
+		OUT="$BUILD/mfentry" ||
+		die "mfentry did not build; see build/log/mfentry.log"
+	unlock_builds
+}
+
+# mfentry_run <base|patched> <name> <arguments ...>: run it in a guest; what it
+# writes to $OUT stays in build/vm-out/<name>-<base|patched>.
+mfentry_run() {
+	local which=$1 name=$2-$1 base=
+
+	shift 2
+	[ "$which" = patched ] || base=1
+	rm -rf "$BUILD/vm-out/$name"
+	BASE=$base "$WORKSHOP/vm.sh" --name "$name" -- "$MFENTRY" "$@"
+}
+
+# keep <name> <file>: results of both kernels to build/results, for comparing.
+keep() {
+	local which
+
+	mkdir -p "$RESULTS"
+	for which in base patched; do
+		cp "$BUILD/vm-out/$1-$which/$2.json" "$RESULTS/$1-$which.json"
+	done
+}
+
+# The functions that both kernels let us attach to: the same work for both.
+common_functions() {
+	local which
+
+	COMMON=$RESULTS/functions
+	mkdir -p "$RESULTS"
+	for which in base patched; do
+		msg "listing the functions of the $which kernel ..."
+		mfentry_run "$which" list list --names /run/out/names >"$LOGS/list-$which.log"
+		sort "$BUILD/vm-out/list-$which/names" >"$RESULTS/functions-$which"
+	done
+	comm -12 "$RESULTS/functions-base" "$RESULTS/functions-patched" >"$COMMON"
+	msg "$(wc -l <"$COMMON") functions on both kernels"
+}
