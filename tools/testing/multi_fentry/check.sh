@@ -1,7 +1,5 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0
-# shellcheck disable=SC2317 # the tests are called by step
-#
 # All tests, from nothing. Ends with "N passed, M failed"; fails if M > 0.
 # What each step said is in build/log/check-<step>.log.
 set -euo pipefail
