@@ -1,0 +1,302 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0
+"""Set the results of mfentry on the base and the patched kernel side by side."""
+
+import argparse
+import json
+import os
+import sys
+
+# The bars of the project: what the patched kernel has to reach.
+MIN_FUNCTIONS = 26000
+MAX_BODIES = 40
+MIN_ATTACH_CLOCK = 2.5
+MIN_ATTACH_INSNS = 4
+MIN_MEMORY = 10
+MIN_SECOND = 100
+MAX_SPLIT = 3
+# One branch from the entry to the body, after the set's programs changed.
+ENTRY_BRANCH = 1
+
+OPERATIONS = ("attach", "detach", "second_attach", "second_detach")
+
+
+def fail(text):
+    sys.exit(f"compare.py: {text}")
+
+
+def load(path, kind, unit=None):
+    """Results of one run of mfentry, or None for a run that was not made."""
+    if path is None:
+        return None
+    try:
+        with open(path, encoding="utf-8") as f:
+            data = json.load(f)
+    except (OSError, ValueError) as e:
+        fail(f"{path}: {e}")
+    if kind is not None and data.get("kind") != kind:
+        fail(f"{path}: holds results of mfentry {data.get('kind')}, not {kind}")
+    if unit is not None and data.get("unit") != unit:
+        fail(f"{path}: its unit is {data.get('unit')}, not {unit}")
+    return data
+
+
+def table(rows):
+    """Print rows of cells: the first column to the left, others to the right."""
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    for row in rows:
+        cells = [c.rjust(w) if i else c.ljust(w)
+                 for i, (c, w) in enumerate(zip(row, widths))]
+        print("  " + "  ".join(cells).rstrip())
+    print()
+
+
+def seconds(ns):
+    return f"{ns / 1e9:.6f} s" if ns < 1e8 else f"{ns / 1e9:.3f} s"
+
+
+def number(n):
+    return f"{n:,.0f}"
+
+
+def ratio(base, patched):
+    """How many times less the patched kernel needs."""
+    return base / patched if patched > 0 else float("inf")
+
+
+def show_ratio(base, patched):
+    r = ratio(base, patched)
+    return f"{r:,.2f}x" if r < 100 else f"{r:,.0f}x"
+
+
+def pair_runs(base, patched):
+    """Runs with the same functions; the last run of each is over all."""
+    other = {run["n"]: run for run in patched["runs"]}
+    other[base["runs"][-1]["n"]] = patched["runs"][-1]
+    return [(b, other[b["n"]]) for b in base["runs"] if b["n"] in other]
+
+
+def beside(run, operation, value):
+    """What other tracers need for the same functions."""
+    name = {"attach": ("tracer_on", "kprobe_attach"),
+            "detach": ("tracer_off", "kprobe_detach")}.get(operation)
+    return [value(run[n + "_ns"]) for n in name] if name else ["", ""]
+
+
+def bench_tables(base, patched, title, per_function):
+    def cell(run):
+        n = run["n"] if per_function else 1
+        return lambda v: number(v / n) if per_function else seconds(v)
+
+    for operation in OPERATIONS:
+        rows = [["functions", "base", "patched", "ratio", "function tracer", "kprobe.multi"]]
+        for b, p in pair_runs(base, patched):
+            key = operation + "_ns"
+            rows.append([number(p["n"]), cell(b)(b[key]), cell(p)(p[key]),
+                         show_ratio(b[key] / b["n"], p[key] / p["n"])] +
+                        beside(p, operation, cell(p)))
+        print(f"{operation.replace('_', ' ')}, {title}")
+        table(rows)
+    rows = [["", "base", "patched", "ratio"]]
+    for key in ("uncovered_attach", "attach", "uncovered_detach", "detach"):
+        b, p = base["split"], patched["split"]
+        text = key if key.startswith("uncovered") else "covered_" + key
+        n = b["n"] if per_function else 1
+        show = number if per_function else seconds
+        rows.append([text.replace("_", " "), show(b[key + "_ns"] / n),
+                     show(p[key + "_ns"] / n),
+                     show_ratio(b[key + "_ns"], p[key + "_ns"])])
+    print(f"a link over {number(base['split']['n'])} functions, uncovered or out of "
+          f"{number(base['split']['covered'])} that another one covers, {title}")
+    table(rows)
+
+
+def memory_table(base, patched):
+    rows = [["functions", "base", "patched", "ratio", "second on base", "second on patched",
+             "kprobe.multi", "bodies on base", "bodies on patched"]]
+    for b, p in pair_runs(base, patched):
+        def per(run, key):
+            return number(run[key]["total"] / run["n"])
+        rows.append([number(p["n"]), per(b, "mem"), per(p, "mem"),
+                     show_ratio(b["mem"]["total"] / b["n"], p["mem"]["total"] / p["n"]),
+                     per(b, "second_mem"), per(p, "second_mem"), per(p, "kprobe_mem"),
+                     number(b["bodies"]), number(p["bodies"])])
+    print("kernel memory, bytes a function, and trampoline bodies")
+    table(rows)
+
+
+def hits(data):
+    return {(h["target"], h["config"]): h["per_hit"] for h in data["hits"]}
+
+
+def hit_table(base, patched):
+    b, p = hits(base), hits(patched)
+    rows = [["call of a traced function", "base", "patched"]]
+    for key in b:
+        if key in p:
+            rows.append([f"{key[0]}, {key[1]}", f"{b[key]:.2f}", f"{p[key]:.2f}"])
+    print(f"{patched['unit']} a hit")
+    table(rows)
+
+
+def demo_table(base, patched):
+    def row(text, value):
+        return [text, value(base), value(patched)]
+
+    rows = [["", "base", "patched"],
+            row("kernel", lambda d: d["kernel"]),
+            row("functions", lambda d: number(d["functions"])),
+            row("attach", lambda d: seconds(d["attach_ns"])),
+            row("detach", lambda d: seconds(d["detach_ns"])),
+            row("trampolines", lambda d: number(d["bodies"])),
+            row("kernel memory, bytes a function",
+                lambda d: number(d["mem"]["total"] / d["functions"])),
+            row("calls counted", lambda d: number(d["calls"])),
+            row("calls not counted (recursion)", lambda d: number(d["recursion_misses"]))]
+    print(f"one program on {number(patched['functions'])} functions")
+    table(rows)
+    top = [["most called functions", "calls on patched"]]
+    top += [[t["name"], number(t["calls"])] for t in patched["top"]]
+    table(top)
+
+
+class Checks:
+    """Bars that hold or do not, one line each."""
+
+    def __init__(self):
+        self.failed = 0
+
+    def check(self, good, text):
+        print(("ok      " if good else "not ok  ") + text)
+        self.failed += not good
+
+    def at_least(self, what, value, bar):
+        self.check(value >= bar, f"{what}: {value:,.2f} times less than base (bar: {bar})")
+
+    def missing(self, what):
+        self.check(False, f"{what}: not measured")
+
+
+def check_demo(checks, base, patched):
+    checks.check(patched["functions"] >= MIN_FUNCTIONS,
+                 f"functions: {number(patched['functions'])} (bar: {number(MIN_FUNCTIONS)})")
+    checks.check(patched["bodies"] <= MAX_BODIES,
+                 f"trampoline bodies: {patched['bodies']} (bar: {MAX_BODIES})")
+    checks.at_least("attach by the clock", ratio(base["attach_ns"] / base["functions"],
+                    patched["attach_ns"] / patched["functions"]), MIN_ATTACH_CLOCK)
+    counted, called = patched["checked"]
+    checks.check(counted == called, f"exact counts: {counted} of {called} calls")
+
+
+def check_bench(checks, base, patched):
+    b, p = base["runs"][-1], patched["runs"][-1]
+    checks.check(p["n"] >= MIN_FUNCTIONS,
+                 f"functions: {number(p['n'])} (bar: {number(MIN_FUNCTIONS)})")
+    checks.check(p["bodies"] <= MAX_BODIES,
+                 f"trampoline bodies: {p['bodies']} (bar: {MAX_BODIES})")
+    checks.at_least("attach by the clock",
+                    ratio(b["attach_ns"] / b["n"], p["attach_ns"] / p["n"]), MIN_ATTACH_CLOCK)
+    checks.at_least("memory", ratio(b["mem"]["total"] / b["n"],
+                    p["mem"]["total"] / p["n"]), MIN_MEMORY)
+    for operation in ("second_attach", "second_detach"):
+        key = operation + "_ns"
+        checks.at_least(operation.replace("_", " ") + " by the clock",
+                        ratio(b[key] / b["n"], p[key] / p["n"]), MIN_SECOND)
+
+
+def check_icount(checks, base, patched):
+    if base is None or patched is None:
+        checks.missing("instructions to attach")
+        checks.missing("instructions to split")
+        return
+    b, p = base["runs"][-1], patched["runs"][-1]
+    checks.at_least("instructions to attach",
+                    ratio(b["attach_ns"] / b["n"], p["attach_ns"] / p["n"]), MIN_ATTACH_INSNS)
+    split = patched["split"]
+    r = ratio(split["attach_ns"], split["uncovered_attach_ns"])
+    checks.check(r <= MAX_SPLIT,
+                 f"instructions to attach to {number(split['n'])} of "
+                 f"{number(split['covered'])} covered functions: "
+                 f"{r:.2f} times those of uncovered ones (bar: {MAX_SPLIT})")
+
+
+def check_hit(checks, base, patched):
+    if base is None or patched is None:
+        checks.missing("instructions a hit")
+        return
+    b, p = hits(base), hits(patched)
+    for (target, config), cost in p.items():
+        if not config.startswith("multi_") or config.endswith("two_programs"):
+            continue
+        bar = b[(target, "single")]
+        if config.endswith("after_second"):
+            bar += ENTRY_BRANCH
+        # Half an instruction: the clock may be calibrated a little off.
+        checks.check(cost <= bar + 0.5, f"instructions a hit, {target}, {config}: "
+                     f"{cost:.2f} (bar, from a single program on base: {bar:.2f})")
+
+
+def write_json(path, data):
+    try:
+        with open(path + ".tmp", "w", encoding="utf-8") as f:
+            json.dump(data, f, indent=1)
+            f.write("\n")
+        os.replace(path + ".tmp", path)
+    except OSError as e:
+        fail(f"{path}: {e.strerror}")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("base", help="mfentry bench or demo --json on the base kernel")
+    parser.add_argument("patched", help="the same on the patched kernel")
+    parser.add_argument("--icount-base", metavar="FILE",
+                        help="bench where the clock counts instructions")
+    parser.add_argument("--icount-patched", metavar="FILE")
+    parser.add_argument("--hit-base", metavar="FILE",
+                        help="mfentry hit where the clock counts instructions")
+    parser.add_argument("--hit-patched", metavar="FILE")
+    parser.add_argument("--json", metavar="FILE", help="write everything into one file")
+    parser.add_argument("--check", action="store_true",
+                        help="fail unless the patched kernel reaches the project's bars")
+    args = parser.parse_args()
+
+    base = load(args.base, None)
+    patched = load(args.patched, base.get("kind"), base.get("unit"))
+    results = {
+        "base": base,
+        "patched": patched,
+        "icount_base": load(args.icount_base, "bench", "instructions"),
+        "icount_patched": load(args.icount_patched, "bench", "instructions"),
+        "hit_base": load(args.hit_base, "hit"),
+        "hit_patched": load(args.hit_patched, "hit"),
+    }
+    icount = results["icount_base"], results["icount_patched"]
+    hit = results["hit_base"], results["hit_patched"]
+    checks = Checks()
+
+    if base.get("kind") == "demo":
+        demo_table(base, patched)
+        if args.check:
+            check_demo(checks, base, patched)
+    elif base.get("kind") == "bench":
+        bench_tables(base, patched, "by the clock", False)
+        memory_table(base, patched)
+        if None not in icount:
+            bench_tables(*icount, "instructions a function", True)
+        if None not in hit:
+            hit_table(*hit)
+        if args.check:
+            check_bench(checks, base, patched)
+            check_icount(checks, *icount)
+            check_hit(checks, *hit)
+    else:
+        fail(f"{args.base}: holds results of mfentry {base.get('kind')}, not bench or demo")
+
+    if args.json:
+        write_json(args.json, results)
+    return 1 if checks.failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

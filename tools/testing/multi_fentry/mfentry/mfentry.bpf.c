@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: GPL-2.0
+/* The programs that mfentry attaches. */
+#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+
+char _license[] SEC("license") = "GPL";
+
+/*
+ * Calls per function, counted by function address. The attached functions lie
+ * in one stretch of kernel text and start at multiples of some power of two
+ * (16 on most kernels), so that (address - first address) >> shift is an index
+ * of its own for each of them: the array needs no hashing and no key compare,
+ * and the JIT turns the lookup into a bounds check and an addition. User space
+ * computes first_ip, shift and slots, and verifies that no two functions share
+ * a slot. Each CPU has its own stretch of the array, so the plain increment is
+ * exact: the program does not migrate, and the kernel does not run it again on
+ * a CPU where it is already running (that call counts as a recursion miss).
+ */
+const volatile __u64 first_ip;
+const volatile __u64 slots;
+const volatile __u32 shift;
+
+/* Hits at an address that is none of the attached functions: always zero. */
+__u64 strays;
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u64);
+} calls SEC(".maps");
+
+SEC("fentry.multi")
+int count_calls(void *ctx)
+{
+	__u64 slot = (bpf_get_func_ip(ctx) - first_ip) >> shift;
+	__u64 *count;
+	__u32 key;
+
+	if (slot < slots) {
+		key = bpf_get_smp_processor_id() * slots + slot;
+		count = bpf_map_lookup_elem(&calls, &key);
+		if (count) {
+			*count += 1;
+			return 0;
+		}
+	}
+	__sync_fetch_and_add(&strays, 1);
+	return 0;
+}
+
+/* Programs that do nothing: what remains is the cost of the trampoline. */
+SEC("fentry.multi")
+int first(void *ctx)
+{
+	return 0;
+}
+
+SEC("fentry.multi")
+int second(void *ctx)
+{
+	return 0;
+}
+
+SEC("kprobe.multi")
+int kprobes(void *ctx)
+{
+	return 0;
+}
+
+SEC("fentry/bpf_fentry_test1")
+int single_1(void *ctx)
+{
+	return 0;
+}
+
+SEC("fentry/bpf_fentry_test6")
+int single_6(void *ctx)
+{
+	return 0;
+}
