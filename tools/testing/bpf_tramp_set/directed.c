@@ -1,0 +1,563 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * One property each, most with the number of sites that are repatched. What
+ * runs, and that all is consistent, the operations themselves check.
+ */
+
+static void test_begin(const char *name)
+{
+	test_name = name;
+	test_op = 0;
+}
+
+static void test_end(void)
+{
+	op_nothing();
+	pass("%s", "");
+}
+
+static u32 nr_sets(void)
+{
+	return mem_count[MEM_SET];
+}
+
+static u32 nr_ghosts(void)
+{
+	struct bpf_tramp_tuple *t;
+	u32 nr = 0;
+
+	list_for_each_entry(t, &ghosts, set_node)
+		nr++;
+	return nr;
+}
+
+static void test_one_link(void)
+{
+	test_begin("one link: a body a class, each site patched once");
+	world_init(12, 3, 12);
+	links_init(1, 0, 0);
+	CHECK(!attach_mask(0, 0xfff, 0));
+	CHECK(nr_sets() == 3 && world.generated == 3);
+	CHECK(world.sites_added == 12 && !world.sites_moved && !world.switched);
+	op_detach(links[0]);
+	CHECK(!nr_sets() && world.sites_deleted == 12 && !world.sites_moved);
+	CHECK(!world.generated);
+	test_end();
+}
+
+static void test_same_functions(void)
+{
+	test_begin("second link on the same functions: no site, an entry a class");
+	world_init(12, 3, 12);
+	links_init(2, 0, 0);
+	CHECK(!attach_mask(0, 0xfff, 0));
+	CHECK(!attach_mask(1, 0xfff, 0));
+	CHECK(!world.sites_added && !world.sites_moved);
+	CHECK(world.switched == 3 && world.generated == 3 && nr_sets() == 3);
+	op_detach(links[0]);
+	CHECK(!world.sites_deleted && !world.sites_moved);
+	CHECK(world.switched == 3 && world.generated == 3 && nr_sets() == 3);
+	test_end();
+}
+
+static void test_split(void)
+{
+	u32 n, least;
+
+	test_begin("split and merge: the smaller part moves");
+	world_init(8, 1, 12);
+	links_init(2, 0, 0);
+	for (n = 1; n < 8; n++) {
+		least = n < 8 - n ? n : 8 - n;
+		CHECK(!attach_mask(0, 0xff, 0));
+		CHECK(!attach_mask(1, (1U << n) - 1, 0));
+		CHECK(world.sites_moved == least && nr_sets() == 2);
+		op_detach(links[1]);
+		CHECK(world.sites_moved == least && nr_sets() == 1);
+		/* and the other way: what the first link does not share goes */
+		CHECK(!attach_mask(1, (1U << n) - 1, 0));
+		op_detach(links[0]);
+		CHECK(!world.sites_moved && world.sites_deleted == 8 - n && nr_sets() == 1);
+		op_detach(links[1]);
+	}
+	test_end();
+}
+
+static void test_superset(void)
+{
+	test_begin("superset: what is covered is not touched");
+	world_init(8, 1, 12);
+	links_init(2, 0, 0);
+	CHECK(!attach_mask(0, 0x07, 0));
+	CHECK(!attach_mask(1, 0xff, 0));
+	CHECK(world.sites_added == 5 && !world.sites_moved && nr_sets() == 2);
+	op_detach(links[0]);
+	CHECK(world.sites_moved == 3 && nr_sets() == 1);
+	test_end();
+}
+
+static void test_overlap(void)
+{
+	static const u32 orders[][3] = {
+		{ 0, 1, 2 }, { 0, 2, 1 }, { 1, 0, 2 }, { 1, 2, 0 }, { 2, 0, 1 }, { 2, 1, 0 },
+	};
+	u32 i, j;
+
+	test_begin("three-way overlap, attached and detached in all orders");
+	world_init(14, 2, 12);
+	links_init(3, 0, 0);
+	for (i = 0; i < ARRAY_SIZE(orders); i++) {
+		for (j = 0; j < ARRAY_SIZE(orders); j++) {
+			static const u32 masks[] = { 0x0f0f, 0x3333, 0x1555 };
+			const u32 *on = orders[i], *off = orders[j];
+
+			CHECK(!attach_mask(on[0], masks[on[0]], 0));
+			CHECK(!attach_mask(on[1], masks[on[1]], 0));
+			CHECK(!attach_mask(on[2], masks[on[2]], 0));
+			op_detach(links[off[0]]);
+			op_detach(links[off[1]]);
+			op_detach(links[off[2]]);
+			CHECK(!nr_sets());
+			/* of all pairs of orders, half without images in flight */
+			if ((i + j) & 1)
+				op_nothing();
+		}
+	}
+	test_end();
+}
+
+static void attach_own_cookies(u32 l)
+{
+	u32 i;
+
+	nr_reqs = 0;
+	for (i = 0; i < world.nr_fns; i++)
+		req_add(&world.fns[i], 100 + i);
+	CHECK(!op_attach(links[l]));
+}
+
+static void test_cookies(void)
+{
+	test_begin("a cookie a function: a set each, merged when the link goes");
+	world_init(8, 1, 12);
+	links_init(3, 0, 0x3);
+	attach_own_cookies(0);
+	CHECK(nr_sets() == 8);
+	CHECK(!attach_mask(2, 0xff, 0));
+	CHECK(nr_sets() == 8 && !world.sites_moved);
+	op_detach(links[0]);
+	CHECK(nr_sets() == 1 && world.sites_moved == 7);
+	attach_own_cookies(1);
+	CHECK(nr_sets() == 8 && world.sites_moved == 7);
+	op_detach(links[1]);
+	CHECK(nr_sets() == 1);
+	op_detach(links[2]);
+	/* who does not ask for the cookie can share in spite of it */
+	attach_own_cookies(2);
+	CHECK(nr_sets() == 1);
+	test_end();
+}
+
+static void test_duplicates(void)
+{
+	u32 l;
+
+	test_begin("two ids of one function: taken for one, or -EINVAL");
+	world_init(4, 2, 12);
+	/* with and without cookies, on new functions and on covered ones */
+	links_init(3, 0, 0x2);
+	for (l = 0; l < 3; l++) {
+		nr_reqs = 0;
+		req_add(&world.fns[0], 7);
+		req_add(&world.fns[0], 7);
+		reqs[1].key = world.fns[0].alias;
+		req_add(&world.fns[3], 7);
+		req_add(&world.fns[3], 7);
+		req_add(&world.fns[0], 7);
+		CHECK(!op_attach(links[l]));
+		CHECK(nr_sets() == (l < 2 ? 2 : 4));
+		op_detach(links[l]);
+
+		nr_reqs = 0;
+		req_add(&world.fns[1], 7);
+		req_add(&world.fns[0], 7);
+		req_add(&world.fns[0], 8);
+		reqs[2].key = world.fns[0].alias;
+		CHECK(op_attach(links[l]) == -EINVAL);
+
+		nr_reqs = 0;
+		req_add(&world.fns[1], 7);
+		req_add(&world.fns[0], 7);
+		req_add(&world.fns[0], 7);
+		reqs[2].class.model.nr_args = 9;
+		CHECK(op_attach(links[l]) == -EINVAL);
+
+		if (l == 1)
+			CHECK(!attach_mask(0, 0xf, 0));
+	}
+	test_end();
+}
+
+static void test_other_id(void)
+{
+	test_begin("a site is found by the id that it was first attached by");
+	world_init(2, 1, 12);
+	links_init(2, 0, 0);
+	nr_reqs = 0;
+	req_add(&world.fns[0], 0);
+	reqs[0].key = world.fns[0].alias;
+	CHECK(!op_attach(links[0]));
+	CHECK(bpf_tramp_site_find(world.fns[0].alias)->ip == world.fns[0].ip);
+	CHECK(!bpf_tramp_site_find(world.fns[0].key));
+	CHECK(!attach_mask(1, 0x3, 0));
+	CHECK(world.sites_added == 1);
+	op_detach(links[0]);
+	CHECK(bpf_tramp_site_find(world.fns[0].alias));
+	op_detach(links[1]);
+	CHECK(!bpf_tramp_site_find(world.fns[0].alias));
+	test_end();
+}
+
+static void test_refused(void)
+{
+	test_begin("a program twice, one too many: refused, and nothing has changed");
+	world_init(8, 2, 3);
+	links_init(5, 1, 0);
+	CHECK(!attach_mask(0, 0x0f, 0));
+	CHECK(attach_mask(4, 0xf8, 0) == -EBUSY);
+	CHECK(!attach_mask(4, 0xf0, 0));
+	CHECK(!attach_mask(1, 0x30, 0));
+	CHECK(!attach_mask(2, 0x18, 0));
+	CHECK(attach_mask(3, 0xff, 0) == -E2BIG);
+	CHECK(!single_on(0, 0));
+	CHECK(!single_on(0, 1));
+	CHECK(attach_mask(3, 0x01, 0) == -E2BIG);
+	CHECK(single_on(4, 0) == -E2BIG);
+	CHECK(!attach_mask(3, 0xee, 0));
+	test_end();
+}
+
+static void test_pin(void)
+{
+	struct bpf_tramp_site *site;
+
+	test_begin("a single program pins its function, which comes back without it");
+	world_init(4, 1, 12);
+	links_init(2, 0, 0x2);
+	CHECK(!attach_mask(0, 0xf, 0));
+	CHECK(!single_on(1, 0));
+	CHECK(nr_sets() == 2);
+	site = site_find_ip(world.fns[1].ip);
+	CHECK(site->set->class.pin == world.fns[1].tr);
+	CHECK(!attach_mask(1, 0x3, 5));
+	CHECK(nr_sets() == 3 && world.sites_moved == 2);
+	CHECK(!single_on(1, 1));
+	single_off(1, 0);
+	CHECK(site->set->class.pin);
+	single_off(1, 1);
+	CHECK(!site->set->class.pin && nr_sets() == 2);
+	CHECK(site->set == site_find_ip(world.fns[0].ip)->set);
+
+	/* the only function of a set */
+	op_detach(links[1]);
+	op_detach(links[0]);
+	CHECK(!attach_mask(0, 0x1, 0));
+	CHECK(!single_on(0, 0));
+	CHECK(nr_sets() == 1);
+	single_off(0, 0);
+	CHECK(nr_sets() == 1);
+	test_end();
+}
+
+static void test_pin_first(void)
+{
+	test_begin("links come to, and leave, a function with a single program");
+	world_init(4, 1, 12);
+	links_init(2, 0, 0);
+	CHECK(!single_on(1, 0));
+	CHECK(!nr_sets());
+	CHECK(!attach_mask(0, 0xf, 0));
+	CHECK(nr_sets() == 2 && world.sites_added == 3 && world.sites_moved == 1);
+	op_detach(links[0]);
+	CHECK(!nr_sets() && world.sites_deleted == 3);
+	CHECK(!attach_mask(1, 0xf, 0));
+	single_off(1, 0);
+	CHECK(nr_sets() == 1 && world.sites_moved == 1);
+	test_end();
+}
+
+static void test_pin_other_id(void)
+{
+	struct bpf_trampoline *other;
+
+	test_begin("a second dedicated trampoline, or another model: -EBUSY");
+	world_init(2, 1, 12);
+	links_init(1, 0, 0);
+	CHECK(!attach_mask(0, 0x3, 0));
+	CHECK(!single_on(0, 0));
+	other = tr_new(&world.fns[0]);
+	other->ip = world.fns[0].ip;
+	CHECK(bpf_tramp_pin(other) == -EBUSY);
+	CHECK(!bpf_tramp_pin_pending(other) && !other->nr_progs);
+	bpf_tramp_pin_abort(other);
+	bpf_tramp_tr_put(other);
+
+	other = tr_new(&world.fns[1]);
+	other->ip = world.fns[1].ip;
+	world.fns[1].class.model.nr_args++;
+	CHECK(bpf_tramp_pin(other) == -EBUSY);
+	world.fns[1].class.model.nr_args--;
+	bpf_tramp_tr_put(other);
+	test_end();
+}
+
+static void test_livepatch(void)
+{
+	struct single s = { .fn = &world.fns[2] };
+	struct bpf_tramp_site *site;
+
+	test_begin("a function that a livepatch shares has a body of its own");
+	world_init(4, 1, 12);
+	links_init(2, 0, 0);
+	CHECK(!op_ipmodify(&world.fns[0], true));
+	CHECK(!attach_mask(0, 0xf, 0));
+	CHECK(nr_sets() == 2 && world.sites_added == 4);
+	CHECK(!op_ipmodify(&world.fns[1], true));
+	CHECK(nr_sets() == 3 && world.sites_moved == 1);
+	CHECK(!op_ipmodify(&world.fns[1], true));
+	CHECK(!world.sites_moved);
+	/* no entry: the sites move */
+	CHECK(!attach_mask(1, 0xf, 0));
+	CHECK(nr_sets() == 3 && world.sites_moved == 2 && world.switched == 1);
+	op_detach(links[0]);
+	CHECK(nr_sets() == 3 && world.sites_moved == 2 && world.switched == 1);
+	CHECK(!op_ipmodify(&world.fns[0], false));
+	CHECK(nr_sets() == 2 && world.sites_moved == 1 && !world.generated);
+
+	/* comes and goes while the function has a dedicated trampoline */
+	CHECK(!single_on(3, 0));
+	CHECK(!op_ipmodify(&world.fns[3], true));
+	CHECK(!world.sites_moved);
+	single_off(3, 0);
+	CHECK(nr_sets() == 3);
+	CHECK(!single_on(3, 0));
+	CHECK(!op_ipmodify(&world.fns[3], false));
+	single_off(3, 0);
+	CHECK(nr_sets() == 2);
+
+	/* and while the function is on the way to one */
+	CHECK(!single_prepare(&s));
+	CHECK(!bpf_tramp_ipmodify(s.fn->ip, true));
+	s.fn->ipmodify = true;
+	site = site_find_ip(s.fn->ip);
+	CHECK(site->set->class.solo && !site->set->class.pin);
+	single_abort(&s);
+	check_all();
+	CHECK(!single_prepare(&s));
+	CHECK(!bpf_tramp_ipmodify(s.fn->ip, false));
+	s.fn->ipmodify = false;
+	single_patch(&s);
+	single_commit(&s);
+	check_all();
+
+	/* not while sets are being changed */
+	mutex_lock(&bpf_tramp_sets_mutex);
+	CHECK(bpf_tramp_ipmodify(world.fns[0].ip, true) == -EAGAIN);
+	mutex_unlock(&bpf_tramp_sets_mutex);
+	test_end();
+}
+
+static void test_bulk(void)
+{
+	struct single s[4] = {};
+	u32 i;
+
+	test_begin("many single programs at once, off with one tidying");
+	world_init(8, 2, 12);
+	links_init(2, 0, 0);
+	CHECK(!attach_mask(0, 0xff, 0));
+	CHECK(!attach_mask(1, 0x0f, 0));
+	for (i = 0; i < 4; i++)
+		s[i].fn = &world.fns[2 * i];
+	CHECK(!op_single_on(s, 4));
+	CHECK(nr_sets() == 6);
+	op_single_off(s, 4, false);
+	CHECK(nr_sets() == 2 && world.sites_moved == 4);
+	test_end();
+}
+
+static void test_ghosts(void)
+{
+	u32 i;
+
+	test_begin("ghosts do not pile up");
+	world_init(4, 1, 12);
+	links_init(2, 0, 0);
+	CHECK(!attach_mask(0, 0xf, 0));
+	CHECK(!attach_mask(1, 0x3, 0));
+	/* one function, with images in flight all the time */
+	for (i = 0; i < 50; i++) {
+		CHECK(!single_on(0, 0));
+		single_off(0, 0);
+		CHECK(nr_ghosts() <= 2);
+	}
+	images_release(NULL, 1);
+	op_tidy();
+	CHECK(!nr_ghosts());
+	/* ... or with one at a time, so that the trampoline never has none */
+	for (i = 0; i < 50; i++) {
+		CHECK(!single_on(0, 0));
+		images_release(NULL, 1);
+		single_off(0, 0);
+		CHECK(nr_ghosts() <= 2);
+	}
+	/* one after the other, with none in flight */
+	for (i = 0; i < 50; i++) {
+		CHECK(!single_on(i % 4, 0));
+		single_off(i % 4, 0);
+		images_release(NULL, 1);
+		CHECK(nr_ghosts() <= 2);
+	}
+	/* links that only come */
+	test_end();
+}
+
+/* Sets of all kinds; @fail_op then fails at one step after the other. */
+static void fault_world(void)
+{
+	world_init(16, 2, 12);
+	links_init(4, 0, 0x8);
+	CHECK(!attach_mask(0, 0x00ff, 0));
+	CHECK(!attach_mask(1, 0x0ff1, 0));
+	CHECK(!single_on(0, 0));
+	CHECK(!single_on(9, 0));
+	CHECK(!single_on(15, 0));
+}
+
+static void test_fault_attach(bool persistent)
+{
+	u32 at, l, i;
+
+	test_begin(persistent ? "attach fails from any step on" : "attach fails at any step");
+	/* 2: one part a set; 3: two */
+	for (l = 2; l < 4; l++) {
+		fault_world();
+		for (at = 1; ; at++) {
+			nr_reqs = 0;
+			for (i = 0; i < 16; i++)
+				if (i % 5)
+					req_add(&world.fns[i], i & 1);
+			fault_set(at, persistent);
+			test_op = at;
+			if (!op_attach(links[l]))
+				break;
+			op_tidy();
+		}
+		CHECK(at > 30);
+		op_nothing();
+	}
+	test_end();
+}
+
+static void test_fault_detach(bool persistent)
+{
+	u32 at, l;
+
+	test_begin(persistent ? "detach without memory from any step on" :
+				"detach without memory at any step");
+	for (l = 0; l < 2; l++) {
+		for (at = 1; at < 40; at++) {
+			fault_world();
+			CHECK(!attach_mask(2, 0xa5a5, 0));
+			test_op = at;
+			fault_set(at, persistent);
+			op_detach(links[l]);
+			/* the next operation tidies up */
+			CHECK(!attach_mask(l, 0xffff, 0));
+			op_nothing();
+		}
+	}
+	test_end();
+}
+
+static void test_fault_single(bool persistent)
+{
+	struct single s[3] = {};
+	u32 at, i;
+	int err;
+
+	test_begin(persistent ? "single programs without memory from any step on" :
+				"single programs without memory at any step");
+	for (at = 1; at < 40; at++) {
+		fault_world();
+		for (i = 0; i < 3; i++) {
+			s[i].fn = &world.fns[3 + i];
+			s[i].slot = 1;
+		}
+		test_op = at;
+		fault_set(at, persistent);
+		err = op_single_on(s, 3);
+		if (err)
+			CHECK(!op_single_on(s, 3));
+		fault_set(at, persistent);
+		op_single_off(s, 3, at & 1);
+		/* on again before anything has been tidied, and with other links */
+		CHECK(!op_single_on(s, 3));
+		CHECK(!attach_mask(2, 0xa5a5, 0));
+		op_single_off(s, 3, true);
+		fault_set(at, persistent);
+		single_off(0, 0);
+		fault_set(at, persistent);
+		op_detach(links[1]);
+		CHECK(!op_single_on(s, 3));
+		op_nothing();
+	}
+	CHECK(!err);
+	test_end();
+}
+
+static void test_stuck(void)
+{
+	test_begin("sites that could not leave ftrace: pinned, left, covered again");
+	world_init(4, 1, 12);
+	links_init(2, 0, 0);
+	CHECK(!attach_mask(0, 0xf, 0));
+	fault_set(1, true);
+	op_detach(links[0]);
+	CHECK(!world.sites_deleted && !list_empty(&untidy));
+	CHECK(!single_on(2, 0));
+	CHECK(!single_on(3, 0));
+	fault_set(1, true);
+	single_off(3, 0);
+	CHECK(!attach_mask(1, 0x7, 0));
+	CHECK(list_empty(&untidy) && nr_sets() == 2);
+	single_off(2, 0);
+	CHECK(nr_sets() == 1);
+	test_end();
+}
+
+static void test_directed(void)
+{
+	test_one_link();
+	test_same_functions();
+	test_split();
+	test_superset();
+	test_overlap();
+	test_cookies();
+	test_duplicates();
+	test_other_id();
+	test_refused();
+	test_pin();
+	test_pin_first();
+	test_pin_other_id();
+	test_livepatch();
+	test_bulk();
+	test_ghosts();
+	test_fault_attach(false);
+	test_fault_attach(true);
+	test_fault_detach(false);
+	test_fault_detach(true);
+	test_fault_single(false);
+	test_fault_single(true);
+	test_stuck();
+}

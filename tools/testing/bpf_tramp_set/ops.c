@@ -1,0 +1,363 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Operations: what a link or a single program does to the engine, the same to
+ * the model, and all checks.
+ */
+
+#define MAX_REQS	(2 * MAX_FNS)
+
+static struct bpf_tramp_req reqs[MAX_REQS];
+static u32 nr_reqs;
+
+static void req_add(struct fn *fn, u64 cookie)
+{
+	struct bpf_tramp_req *req = &reqs[nr_reqs++];
+
+	memset(req, 0, sizeof(*req));
+	req->ip = fn->ip;
+	req->key = fn->key;
+	req->cookie = cookie;
+	memcpy(&req->class, &fn->class, sizeof(fn->class));
+}
+
+static int req_cmp(const void *a, const void *b)
+{
+	const struct bpf_tramp_req *x = a, *y = b;
+
+	return x->cookie < y->cookie ? -1 : x->cookie > y->cookie;
+}
+
+/* Could an attach with @reqs return this if nothing fails? */
+static bool attach_may_return(struct bpf_link *link, int err)
+{
+	struct bpf_tramp_req *a, *b, *end = reqs + nr_reqs;
+	bool full = false, linked = false;
+	struct fn *fn;
+	u32 i;
+
+	for (a = reqs; a < end; a++) {
+		fn = fn_by_ip(a->ip);
+		if (memcmp(&a->class, &fn->class, sizeof(a->class)))
+			return err == -EINVAL;
+		for (b = a + 1; b < end; b++)
+			if (a->ip == b->ip && a->cookie != b->cookie)
+				return err == -EINVAL;
+		full |= fn->nr >= world.max_progs;
+		for (i = 0; i < fn->nr; i++)
+			linked |= fn->model[i].link->prog == link->prog;
+	}
+	if (full || linked)
+		return (full && err == -E2BIG) || (linked && err == -EBUSY);
+	return !err;
+}
+
+static int op_attach(struct bpf_link *link)
+{
+	int err;
+	bool injected;
+	u32 i;
+
+	CHECK(!link->attached && list_empty(&link->tuples));
+	if (link->prog->call_attach_cookie)
+		qsort(reqs, nr_reqs, sizeof(reqs[0]), req_cmp);
+	link->busy = true;
+	link->want = 0;
+	for (i = 0; i < nr_reqs; i++) {
+		u32 nr = fn_by_ip(reqs[i].ip) - world.fns;
+
+		link->want |= 1U << nr;
+		link->cookie[nr] = reqs[i].cookie;
+	}
+
+	ops_begin();
+	injected = fault.at;
+	/* a link that attaches may have tuples for a moment */
+	err = bpf_tramp_sets_attach(link, &link->tuples, reqs, nr_reqs);
+	link->busy = false;
+	if (fault.fired)
+		CHECK(err);
+	else
+		CHECK(attach_may_return(link, err));
+	if (err) {
+		CHECK(list_empty(&link->tuples));
+		check_gone(link);
+		check_undone(link->prog->call_attach_cookie);
+	} else {
+		link->attached = true;
+		for (i = 0; i < world.nr_fns; i++)
+			if (link->want & (1U << i))
+				model_add(&world.fns[i], link, link->cookie[i]);
+		CHECK(list_empty(&untidy));
+		if (before.tidied)
+			check_moves(true);
+	}
+	if (!injected)
+		CHECK(list_empty(&untidy));
+	fault_set(0, false);
+	check_all();
+	return err;
+}
+
+static void op_detach(struct bpf_link *link)
+{
+	u32 i;
+
+	CHECK(link->attached);
+	link->busy = true;
+	ops_begin();
+	bpf_tramp_sets_detach(&link->tuples);
+	link->attached = false;
+	for (i = 0; i < world.nr_fns; i++)
+		model_del(&world.fns[i], link);
+	link->busy = false;
+	CHECK(list_empty(&link->tuples));
+	check_gone(link);
+	if (!fault.fired) {
+		CHECK(list_empty(&untidy));
+		if (before.tidied)
+			check_moves(false);
+	}
+	fault_set(0, false);
+	check_all();
+}
+
+static void op_tidy(void)
+{
+	ops_begin();
+	bpf_tramp_sets_tidy();
+	if (!fault.fired)
+		CHECK(list_empty(&untidy));
+	fault_set(0, false);
+	check_all();
+}
+
+/*
+ * Single programs: what bpf_trampoline_link_prog() and the attach of a
+ * fexit.multi link do with a dedicated trampoline
+ */
+
+struct single {
+	struct fn *fn;
+	u32 slot;
+	struct bpf_trampoline *tr;
+	struct bpf_tramp_image *im;
+};
+
+static void single_del_prog(struct single *s)
+{
+	bpf_tramp_tr_del(s->tr, &s->fn->own_node[s->slot]);
+	s->tr->nr_own--;
+}
+
+static int single_prepare(struct single *s)
+{
+	int err;
+
+	s->tr = tr_lookup(s->fn);
+	s->im = NULL;
+	if (!s->tr->nr_own) {
+		err = bpf_tramp_pin(s->tr);
+		if (err)
+			goto out_put;
+	}
+	err = bpf_tramp_tr_add(s->tr, &s->fn->own_node[s->slot]);
+	if (err)
+		goto out_abort;
+	s->tr->nr_own++;
+	s->im = image_generate(s->tr);
+	if (s->im)
+		return 0;
+	err = -ENOMEM;
+	single_del_prog(s);
+out_abort:
+	bpf_tramp_pin_abort(s->tr);
+out_put:
+	bpf_tramp_tr_put(s->tr);
+	return err;
+}
+
+static void single_abort(struct single *s)
+{
+	single_del_prog(s);
+	image_free(s->im);
+	bpf_tramp_pin_abort(s->tr);
+	bpf_tramp_tr_put(s->tr);
+}
+
+static void single_patch(struct single *s)
+{
+	struct bpf_trampoline *tr = s->tr;
+
+	CHECK(!!s->fn->branch == (tr->cur || bpf_tramp_pin_pending(tr)));
+	if (tr->cur)
+		CHECK(s->fn->branch == tr->cur);
+	fn_branch(s->fn, s->im);
+}
+
+static void single_commit(struct single *s)
+{
+	struct bpf_tramp_image *old = s->tr->cur;
+
+	s->tr->cur = s->im;
+	image_activate(s->im);
+	if (old)
+		image_put(old);
+	bpf_tramp_pin_commit(s->tr);
+	CHECK(!bpf_tramp_pin_pending(s->tr));
+	model_add(s->fn, &s->fn->own_link[s->slot], 0);
+	s->fn->nr_own++;
+}
+
+/* One program each on, for several functions at once. */
+static int op_single_on(struct single *singles, u32 nr)
+{
+	bool tidied = list_empty(&untidy), full = false;
+	struct single *s, *end = singles + nr;
+	int err = 0;
+
+	ops_begin();
+	for (s = singles; s < end; s++) {
+		s->fn->own_link[s->slot].busy = true;
+		s->fn->own_link[s->slot].want = 1U << (s->fn - world.fns);
+		full |= s->fn->nr >= world.max_progs;
+	}
+	for (s = singles; s < end; s++) {
+		err = single_prepare(s);
+		if (err)
+			goto abort;
+	}
+	check_meanwhile();
+	if (should_fail()) {
+		err = -EIO;
+		goto abort;
+	}
+	for (s = singles; s < end; s++)
+		single_patch(s);
+	check_meanwhile();
+	for (s = singles; s < end; s++)
+		single_commit(s);
+	goto out;
+abort:
+	while (s-- > singles)
+		single_abort(s);
+	for (s = singles; s < end; s++)
+		check_gone(&s->fn->own_link[s->slot]);
+	check_undone(false);
+out:
+	for (s = singles; s < end; s++)
+		s->fn->own_link[s->slot].busy = false;
+	if (fault.fired)
+		CHECK(err);
+	else
+		CHECK(err == (full ? -E2BIG : 0));
+	if (tidied)
+		CHECK(list_empty(&untidy));
+	fault_set(0, false);
+	check_all();
+	return err;
+}
+
+/* What bpf_trampoline_update() does after a program is gone. */
+static void single_update(struct single *s)
+{
+	struct bpf_trampoline *tr = s->tr;
+	struct bpf_tramp_image *im;
+
+	if (!tr->nr_progs) {
+		CHECK(s->fn->branch == tr->cur);
+		fn_branch(s->fn, NULL);
+		image_put(tr->cur);
+		tr->cur = NULL;
+		return;
+	}
+	im = image_generate(tr);
+	if (!im)
+		return;
+	fn_branch(s->fn, im);
+	image_activate(im);
+	image_put(tr->cur);
+	tr->cur = im;
+}
+
+/* @now: one after the other, as single links do; else all, as fexit.multi. */
+static void op_single_off(struct single *singles, u32 nr, bool now)
+{
+	bool tidied = list_empty(&untidy);
+	struct single *s, *end = singles + nr;
+	struct bpf_link *link;
+
+	ops_begin();
+	for (s = singles; s < end; s++) {
+		link = &s->fn->own_link[s->slot];
+		link->busy = true;
+		s->tr = s->fn->tr;
+		single_del_prog(s);
+		bpf_tramp_tr_skip(s->tr, link->prog);
+		if (!bpf_tramp_unpin(s->tr, now))
+			single_update(s);
+		CHECK(model_del(s->fn, link));
+		s->fn->nr_own--;
+		check_gone(link);
+		link->busy = false;
+		bpf_tramp_tr_put(s->tr);
+		check_meanwhile();
+	}
+	if (!now)
+		bpf_tramp_sets_tidy();
+	if (!fault.fired && (tidied || !now))
+		CHECK(list_empty(&untidy));
+	fault_set(0, false);
+	check_all();
+}
+
+/*
+ * A livepatch comes or goes. Where it cannot be told it does not come; one that
+ * goes is told until it can.
+ */
+static int op_ipmodify(struct fn *fn, bool on)
+{
+	bool tidied = list_empty(&untidy);
+	int err;
+
+	ops_begin();
+	err = bpf_tramp_ipmodify(fn->ip, on);
+	if (fault.fired)
+		CHECK(err);
+	else
+		CHECK(!err);
+	if (err)
+		check_undone(false);
+	else
+		fn->ipmodify = on;
+	CHECK(world.sites_moved <= 1 && !world.sites_added && !world.sites_deleted);
+	if (tidied)
+		CHECK(list_empty(&untidy));
+	fault_set(0, false);
+	check_all();
+	return err;
+}
+
+/* All off, and every image released. */
+static void op_nothing(void)
+{
+	struct single s;
+	u32 i, j, k;
+
+	for (i = 0; i < nr_links; i++)
+		if (links[i]->attached)
+			op_detach(links[i]);
+	for (i = 0; i < world.nr_fns; i++) {
+		s.fn = &world.fns[i];
+		for (j = 0; j < MAX_OWN; j++) {
+			s.slot = j;
+			for (k = 0; k < s.fn->nr; k++)
+				if (s.fn->model[k].link == &s.fn->own_link[j])
+					break;
+			if (k < s.fn->nr)
+				op_single_off(&s, 1, true);
+		}
+	}
+	op_tidy();
+	images_release(NULL, 1);
+	check_nothing();
+}

@@ -1,0 +1,309 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Stands in for the header of the same name in kernel/bpf: what the engine needs
+ * of the kernel. Lists and hashes are those of tools/include; the rest is
+ * small enough to be here. All that can fail in the kernel asks should_fail().
+ */
+#ifndef _KERNEL_BPF_TRAMPOLINE_SET_INTERNAL_H
+#define _KERNEL_BPF_TRAMPOLINE_SET_INTERNAL_H
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <linux/types.h>
+#include <linux/err.h>
+#include <linux/hashtable.h>
+#include <linux/jhash.h>
+#include <linux/list.h>
+
+#define sizeof_field(type, member)	sizeof((((type *)0)->member))
+#define list_entry_is_head(pos, head, member)	\
+	(list_entry(head, typeof(*(pos)), member) == (pos))
+#define cond_resched()	do { } while (0)
+#define GFP_KERNEL	0
+
+/* A check that does not hold ends the program; see main.c. */
+void __noreturn __printf(3, 4) fail(const char *file, int line, const char *fmt, ...);
+
+#define CHECK(cond)							\
+	do {								\
+		if (!(cond))						\
+			fail(__FILE__, __LINE__, "%s", #cond);		\
+	} while (0)
+
+bool should_fail(void);
+
+/* Memory: what is allocated is counted by type, to be compared with the model. */
+enum mem_type {
+	MEM_SET,
+	MEM_TUPLE,
+	MEM_SITE,
+	MEM_PART,
+	MEM_TYPES,
+};
+
+struct mem {
+	enum mem_type type;
+	long data[];
+};
+
+static u32 mem_count[MEM_TYPES];
+static u32 mem_total;
+
+static inline void *mem_zalloc(size_t size, enum mem_type type)
+{
+	struct mem *mem;
+
+	if (should_fail())
+		return NULL;
+	mem = calloc(1, sizeof(*mem) + size);
+	CHECK(mem);
+	mem->type = type;
+	mem_count[type]++;
+	mem_total++;
+	return mem->data;
+}
+
+static inline void kfree(void *data)
+{
+	struct mem *mem = container_of(data, struct mem, data);
+
+	mem_count[mem->type]--;
+	mem_total--;
+	free(mem);
+}
+
+#define mem_is(type, name)	__builtin_types_compatible_p(type, struct bpf_tramp_##name)
+#define mem_type(obj)				\
+	(mem_is(typeof(obj), set) ? MEM_SET :	\
+	 mem_is(typeof(obj), tuple) ? MEM_TUPLE :	\
+	 mem_is(typeof(obj), site) ? MEM_SITE : MEM_PART)
+#define kzalloc_obj(obj)	((typeof(obj) *)mem_zalloc(sizeof(obj), mem_type(obj)))
+
+/* Mutex */
+struct mutex {
+	bool held;
+};
+
+#define DEFINE_MUTEX(name)	struct mutex name
+
+static inline void mutex_lock(struct mutex *mutex)
+{
+	CHECK(!mutex->held);
+	mutex->held = true;
+}
+
+static inline bool mutex_trylock(struct mutex *mutex)
+{
+	if (mutex->held)
+		return false;
+	mutex->held = true;
+	return true;
+}
+
+static inline void mutex_unlock(struct mutex *mutex)
+{
+	CHECK(mutex->held);
+	mutex->held = false;
+}
+
+#define lockdep_assert_held(mutex)	CHECK((mutex)->held)
+
+/* Table by key */
+#define RHT_SIZE	64
+
+struct rhash_head {
+	struct rhash_head *next;
+};
+
+struct rhashtable {
+	struct rhash_head *bucket[RHT_SIZE];
+	u32 nelems;
+};
+
+struct rhashtable_params {
+	u16 key_len;
+	u16 key_offset;
+	u16 head_offset;
+	bool automatic_shrinking;
+};
+
+static inline int rhashtable_init(struct rhashtable *ht, const struct rhashtable_params *params)
+{
+	memset(ht, 0, sizeof(*ht));
+	return params->key_len ? 0 : -EINVAL;
+}
+
+static inline struct rhash_head **rht_slot(struct rhashtable *ht, const void *key,
+					   const struct rhashtable_params params)
+{
+	struct rhash_head **slot = &ht->bucket[jhash(key, params.key_len, 0) % RHT_SIZE];
+
+	for (; *slot; slot = &(*slot)->next)
+		if (!memcmp((char *)*slot - params.head_offset + params.key_offset, key,
+			    params.key_len))
+			break;
+	return slot;
+}
+
+static inline void *rhashtable_lookup_fast(struct rhashtable *ht, const void *key,
+					   const struct rhashtable_params params)
+{
+	struct rhash_head *head = *rht_slot(ht, key, params);
+
+	return head ? (char *)head - params.head_offset : NULL;
+}
+
+static inline int rhashtable_insert_fast(struct rhashtable *ht, struct rhash_head *head,
+					 const struct rhashtable_params params)
+{
+	const char *obj = (char *)head - params.head_offset;
+	struct rhash_head **slot = rht_slot(ht, obj + params.key_offset, params);
+
+	if (*slot)
+		return -EEXIST;
+	if (should_fail())
+		return -ENOMEM;
+	head->next = NULL;
+	*slot = head;
+	ht->nelems++;
+	return 0;
+}
+
+static inline int rhashtable_remove_fast(struct rhashtable *ht, struct rhash_head *head,
+					 const struct rhashtable_params params)
+{
+	const char *obj = (char *)head - params.head_offset;
+	struct rhash_head **slot = rht_slot(ht, obj + params.key_offset, params);
+
+	CHECK(*slot == head);
+	*slot = head->next;
+	ht->nelems--;
+	return 0;
+}
+
+/* Table by number */
+struct xa_item {
+	struct xa_item *next;
+	unsigned long index;
+	void *entry;
+};
+
+struct xarray {
+	struct xa_item *bucket[RHT_SIZE];
+	u32 nr;
+};
+
+#define DEFINE_XARRAY(name)	struct xarray name
+
+static inline struct xa_item **xa_slot(struct xarray *xa, unsigned long index)
+{
+	struct xa_item **slot = &xa->bucket[index % RHT_SIZE];
+
+	while (*slot && (*slot)->index != index)
+		slot = &(*slot)->next;
+	return slot;
+}
+
+static inline void *xa_load(struct xarray *xa, unsigned long index)
+{
+	struct xa_item *item = *xa_slot(xa, index);
+
+	return item ? item->entry : NULL;
+}
+
+static inline int xa_insert(struct xarray *xa, unsigned long index, void *entry, int gfp)
+{
+	struct xa_item **slot = xa_slot(xa, index);
+	struct xa_item *item;
+
+	if (*slot)
+		return -EBUSY;
+	if (should_fail())
+		return -ENOMEM;
+	item = calloc(1, sizeof(*item));
+	CHECK(item);
+	item->index = index;
+	item->entry = entry;
+	*slot = item;
+	xa->nr++;
+	return 0;
+}
+
+static inline void *xa_erase(struct xarray *xa, unsigned long index)
+{
+	struct xa_item **slot = xa_slot(xa, index);
+	struct xa_item *item = *slot;
+	void *entry;
+
+	if (!item)
+		return NULL;
+	entry = item->entry;
+	*slot = item->next;
+	xa->nr--;
+	free(item);
+	return entry;
+}
+
+/* BPF: of the kernel's structures, what the engine looks at; then the test's. */
+#define MAX_BPF_FUNC_ARGS	12
+#define MAX_FNS			32
+
+struct btf_func_model {
+	u8 ret_size;
+	u8 ret_flags;
+	u8 nr_args;
+	u8 arg_size[MAX_BPF_FUNC_ARGS];
+	u8 arg_flags[MAX_BPF_FUNC_ARGS];
+};
+
+struct bpf_prog {
+	bool call_attach_cookie;
+};
+
+struct bpf_link {
+	struct bpf_prog *prog;
+
+	struct list_head tuples;
+	bool attached;
+	/* of the running operation: may or may not run meanwhile, */
+	bool busy;
+	/* but only here, with these cookies */
+	u32 want;
+	u64 cookie[MAX_FNS];
+};
+
+struct bpf_tramp_node {
+	struct bpf_link *link;
+	struct hlist_node tramp_hlist;
+	u64 cookie;
+};
+
+struct bpf_trampoline {
+	struct bpf_tramp_set *set;
+	unsigned long ip;
+
+	struct list_head all;
+	struct hlist_head progs;
+	u32 nr_progs;
+	u32 nr_own;
+	u32 refcnt;
+	struct bpf_tramp_image *cur;
+	struct bpf_tramp_image *next;
+	struct list_head images;
+	struct fn *fn;			/* NULL: shared */
+
+	/* check.c's */
+	u32 epoch;
+	u32 idx;
+	u32 nr_seen;
+	u32 nr_refs;
+};
+
+#include "../../../kernel/bpf/trampoline_set.h"
+
+#endif /* _KERNEL_BPF_TRAMPOLINE_SET_INTERNAL_H */
