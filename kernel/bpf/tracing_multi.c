@@ -1,0 +1,592 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * tracing_multi links: from BTF ids to functions, and the trampolines, images
+ * and call sites that trampoline_set.c works on.
+ *
+ * fentry.multi links are served by sets. fexit.multi and fsession.multi links
+ * have dedicated trampolines, see bpf_trampoline_multi_attach().
+ */
+#include <linux/bpf.h>
+#include <linux/bpf_verifier.h>
+#include <linux/btf.h>
+#include <linux/ftrace.h>
+#include <linux/kallsyms.h>
+#include <linux/log2.h>
+#include <linux/module.h>
+#include <linux/rhashtable.h>
+#include <linux/slab.h>
+#include <linux/sort.h>
+
+#include "trampoline.h"
+#include "trampoline_set.h"
+
+/*
+ * Looking up this many names one by one costs as much as a pass over all
+ * symbols of the kernel.
+ */
+#define RESOLVE_BULK	2048
+
+/**
+ * arch_bpf_canonical_model - representative of a function model's class
+ * @m: function model, replaced by a model for which the architecture's JIT
+ *     generates a trampoline that serves all functions of the class
+ *
+ * The architecture's version clears what its fentry trampolines do not depend
+ * on. Models that need different trampolines must stay different.
+ */
+void __weak arch_bpf_canonical_model(struct btf_func_model *m)
+{
+}
+
+static void class_init(struct bpf_tramp_class *class, const struct btf_func_model *m,
+		       unsigned long ip, unsigned long addr)
+{
+	memset(class, 0, sizeof(*class));
+	class->model = *m;
+	arch_bpf_canonical_model(&class->model);
+	class->ip_off = ip - addr;
+}
+
+/*
+ * Call sites: all direct calls of trampolines are in one ftrace_ops.
+ */
+
+struct bpf_tramp_batch {
+	struct ftrace_hash *hash;
+	u32 nr;
+	struct ftrace_func_entry entries[] __counted_by(nr);
+};
+
+/**
+ * bpf_tramp_batch_alloc - begin to patch sites in one go
+ * @nr: number of sites
+ *
+ * Return: the empty batch, or NULL if there is no memory.
+ */
+struct bpf_tramp_batch *bpf_tramp_batch_alloc(u32 nr)
+{
+	struct bpf_tramp_batch *batch;
+
+	batch = kvzalloc_flex(*batch, entries, nr);
+	if (!batch)
+		return NULL;
+	batch->hash = alloc_ftrace_hash(clamp_t(int, fls(nr) - 1, 1, FTRACE_HASH_MAX_BITS));
+	if (!batch->hash) {
+		kvfree(batch);
+		return NULL;
+	}
+	batch->nr = nr;
+	return batch;
+}
+
+/**
+ * bpf_tramp_batch_site - add a site to a batch
+ * @batch: the batch
+ * @ip: ftrace location
+ * @addr: where it is to branch to; to be deleted: where it branches to
+ */
+void bpf_tramp_batch_site(struct bpf_tramp_batch *batch, unsigned long ip, unsigned long addr)
+{
+	struct ftrace_func_entry *entry = &batch->entries[ftrace_hash_count(batch->hash)];
+
+	entry->ip = ip;
+	entry->direct = addr;
+	add_ftrace_hash_entry(batch->hash, entry);
+}
+
+/**
+ * bpf_tramp_batch_run - patch the sites
+ * @batch: the batch
+ * @op: what to do
+ *
+ * Return: 0, or an error of ftrace with no site changed.
+ */
+int bpf_tramp_batch_run(struct bpf_tramp_batch *batch, enum bpf_tramp_batch_op op)
+{
+	switch (op) {
+	case BPF_TRAMP_BATCH_ADD:
+		return update_ftrace_direct_add(&direct_ops, batch->hash);
+	case BPF_TRAMP_BATCH_MOD:
+	case BPF_TRAMP_BATCH_MOD_LOCKED:
+		return update_ftrace_direct_mod(&direct_ops, batch->hash,
+						op == BPF_TRAMP_BATCH_MOD);
+	case BPF_TRAMP_BATCH_DEL:
+		return update_ftrace_direct_del(&direct_ops, batch->hash);
+	}
+	return -EINVAL;
+}
+
+/**
+ * bpf_tramp_batch_free - end a batch
+ * @batch: the batch
+ */
+void bpf_tramp_batch_free(struct bpf_tramp_batch *batch)
+{
+	/* the entries are ours */
+	ftrace_hash_remove(batch->hash);
+	free_ftrace_hash(batch->hash);
+	kvfree(batch);
+}
+
+/**
+ * bpf_tramp_ip_is_modified - does a livepatch share the function?
+ * @ip: ftrace location
+ *
+ * Return: true if so.
+ */
+bool bpf_tramp_ip_is_modified(unsigned long ip)
+{
+	return ftrace_location_ipmodify(ip);
+}
+
+/*
+ * Trampolines
+ */
+
+/**
+ * bpf_tramp_tr_alloc - trampoline of a set
+ * @class: the set's class
+ *
+ * Return: a trampoline without programs, or NULL if there is no memory.
+ */
+struct bpf_trampoline *bpf_tramp_tr_alloc(const struct bpf_tramp_class *class)
+{
+	return bpf_trampoline_alloc_set(&class->model, class->solo, class->ip_off);
+}
+
+/**
+ * bpf_tramp_tr_dedicated - dedicated trampoline that a function runs
+ * @ip: ftrace location
+ *
+ * Return: the trampoline, or NULL if the function does not branch to one.
+ */
+struct bpf_trampoline *bpf_tramp_tr_dedicated(unsigned long ip)
+{
+	return bpf_trampoline_find_live(ip);
+}
+
+/**
+ * bpf_tramp_tr_class - class of the function of a dedicated trampoline
+ * @tr: the trampoline
+ * @class: is filled in, with no pin
+ */
+void bpf_tramp_tr_class(struct bpf_trampoline *tr, struct bpf_tramp_class *class)
+{
+	class_init(class, &tr->func.model, tr->ip, (unsigned long)tr->func.addr);
+}
+
+/**
+ * bpf_tramp_tr_get - get a reference on a trampoline
+ * @tr: the trampoline
+ */
+void bpf_tramp_tr_get(struct bpf_trampoline *tr)
+{
+	refcount_inc(&tr->refcnt);
+}
+
+/**
+ * bpf_tramp_tr_put - put a reference on a trampoline
+ * @tr: the trampoline
+ */
+void bpf_tramp_tr_put(struct bpf_trampoline *tr)
+{
+	bpf_trampoline_put(tr);
+}
+
+/**
+ * bpf_tramp_tr_has_images - may a task still be in an image of a trampoline?
+ * @tr: the trampoline, its lock is held
+ *
+ * Return: true if so.
+ */
+bool bpf_tramp_tr_has_images(struct bpf_trampoline *tr)
+{
+	return !list_empty(&tr->images);
+}
+
+static int tr_nr_progs(struct bpf_trampoline *tr)
+{
+	int kind, nr = 0;
+
+	for (kind = 0; kind < BPF_TRAMP_MAX; kind++)
+		nr += tr->progs_cnt[kind];
+	return nr;
+}
+
+/**
+ * bpf_tramp_tr_has_own_progs - has it programs that sets do not serve?
+ * @tr: dedicated trampoline
+ * @nr_tuples: number of fentry.multi programs
+ *
+ * Return: true if so.
+ */
+bool bpf_tramp_tr_has_own_progs(struct bpf_trampoline *tr, u32 nr_tuples)
+{
+	return tr_nr_progs(tr) > nr_tuples;
+}
+
+/**
+ * bpf_tramp_tr_add - add a fentry.multi program to a trampoline's programs
+ * @tr: the trampoline, its lock is held or nobody else knows of it
+ * @node: the program
+ *
+ * Return: 0, -EBUSY if it is there already, -E2BIG if there is no place.
+ */
+int bpf_tramp_tr_add(struct bpf_trampoline *tr, struct bpf_tramp_node *node)
+{
+	return bpf_trampoline_add_prog(tr, node, tr_nr_progs(tr));
+}
+
+/**
+ * bpf_tramp_tr_del - remove a fentry.multi program from a trampoline's programs
+ * @tr: the trampoline
+ * @node: the program
+ *
+ * Images that have the program still call it.
+ */
+void bpf_tramp_tr_del(struct bpf_trampoline *tr, struct bpf_tramp_node *node)
+{
+	hlist_del_init(&node->tramp_hlist);
+	tr->progs_cnt[BPF_TRAMP_FENTRY]--;
+}
+
+/**
+ * bpf_tramp_tr_skip - all images of a trampoline jump over a program
+ * @tr: the trampoline, its lock is held
+ * @prog: the program
+ */
+void bpf_tramp_tr_skip(struct bpf_trampoline *tr, struct bpf_prog *prog)
+{
+	bpf_trampoline_skip_prog(tr, prog);
+}
+
+/*
+ * Bodies. bpf_trampoline_update() makes the new image the current one, while
+ * tr->multi_attach keeps the old one until commit or abort.
+ */
+
+static int set_image(struct bpf_trampoline *tr, struct bpf_tramp_image *im, void *data)
+{
+	tr->cur_image = im;
+	return 0;
+}
+
+static int set_new_image(struct bpf_trampoline *tr, u32 orig_flags, struct bpf_tramp_image *im,
+			 bool lock_direct_mutex, void *data)
+{
+	return set_image(tr, im, data);
+}
+
+static int set_no_image(struct bpf_trampoline *tr, u32 orig_flags, void *data)
+{
+	/* trampolines without programs are retired, not updated */
+	WARN_ON_ONCE(1);
+	return -EINVAL;
+}
+
+static const struct bpf_trampoline_ops set_ops = {
+	.register_fentry	= set_image,
+	.modify_fentry		= set_new_image,
+	.unregister_fentry	= set_no_image,
+};
+
+/**
+ * bpf_tramp_body_prepare - generate a body for a set's trampoline
+ * @set: the set, its trampoline has the set's programs
+ *
+ * To be followed by bpf_tramp_body_commit() or bpf_tramp_body_abort().
+ *
+ * Return: 0, or an error with nothing changed.
+ */
+int bpf_tramp_body_prepare(struct bpf_tramp_set *set)
+{
+	struct bpf_trampoline *tr = set->tr;
+	int err;
+
+	bpf_trampoline_multi_attach_init(tr);
+	err = bpf_trampoline_update(tr, true, &set_ops, NULL);
+	if (err)
+		bpf_trampoline_multi_attach_free(tr);
+	else if (!set->entry && bpf_tramp_class_has_entry(&set->class))
+		set->entry = tr->cur_image;
+	return err;
+}
+
+/**
+ * bpf_tramp_body_switch - patch the set's entry to branch to the prepared body
+ * @set: a shared set
+ *
+ * Return: 0, or an error with nothing changed.
+ */
+int bpf_tramp_body_switch(struct bpf_tramp_set *set)
+{
+	struct bpf_tramp_image *old = set->tr->multi_attach.old_image;
+	struct bpf_tramp_image *entry = set->entry;
+	int err;
+
+	err = bpf_arch_text_poke(entry->image,
+				 old == entry ? BPF_MOD_NOP : BPF_MOD_JUMP, BPF_MOD_JUMP,
+				 old == entry ? NULL : old->image, set->tr->cur_image->image);
+	return min(err, 0);
+}
+
+/**
+ * bpf_tramp_body_commit - the prepared body is in use, retire the old one
+ * @set: the set
+ */
+void bpf_tramp_body_commit(struct bpf_tramp_set *set)
+{
+	struct bpf_trampoline *tr = set->tr;
+
+	/* the entry stays, and with it the body behind it */
+	if (tr->multi_attach.old_image == set->entry)
+		tr->multi_attach.old_image = NULL;
+	bpf_trampoline_multi_attach_free(tr);
+}
+
+/**
+ * bpf_tramp_body_abort - the prepared body is not used
+ * @set: the set
+ */
+void bpf_tramp_body_abort(struct bpf_tramp_set *set)
+{
+	bpf_trampoline_multi_attach_rollback(set->tr);
+	if (!set->tr->cur_image)
+		set->entry = NULL;
+}
+
+/**
+ * bpf_tramp_body_retire - no site branches to the set any more
+ * @set: the set
+ */
+void bpf_tramp_body_retire(struct bpf_tramp_set *set)
+{
+	struct bpf_trampoline *tr = set->tr;
+
+	if (set->entry && set->entry != tr->cur_image)
+		bpf_tramp_image_put(set->entry);
+	if (tr->cur_image)
+		bpf_tramp_image_put(tr->cur_image);
+	set->entry = NULL;
+	tr->cur_image = NULL;
+	/* bpf_tramp_ftrace_ops_func() must not take it for one that calls the function */
+	tr->flags &= ~(BPF_TRAMP_F_CALL_ORIG | BPF_TRAMP_F_ORIG_STACK);
+}
+
+/**
+ * bpf_tramp_set_addr - where the sites of a set branch to
+ * @set: the set; if a body is prepared, what will hold then
+ *
+ * Return: the address, as ftrace's direct calls take it.
+ */
+unsigned long bpf_tramp_set_addr(struct bpf_tramp_set *set)
+{
+	struct bpf_trampoline *tr = set->tr;
+	unsigned long addr;
+
+	addr = (unsigned long)(set->entry ?: tr->cur_image)->image;
+	if (bpf_trampoline_use_jmp(tr->flags))
+		addr = ftrace_jmp_set(addr);
+	return addr;
+}
+
+/*
+ * Links
+ */
+
+struct name {
+	const char *name;
+	u32 idx;
+};
+
+static int name_cmp(const void *a, const void *b)
+{
+	return strcmp(((const struct name *)a)->name, ((const struct name *)b)->name);
+}
+
+/*
+ * ftrace_lookup_symbols() for names, which are sorted here; names that occur
+ * more than once get the same address. Names that are not found get none.
+ */
+static int resolve_names(struct name *names, u32 nr, unsigned long *addrs)
+{
+	unsigned long *uniq_addrs __free(kvfree) = NULL;
+	const char **uniq __free(kvfree) = NULL;
+	u32 i, nr_uniq = 0;
+
+	uniq = kvmalloc_objs(*uniq, nr);
+	uniq_addrs = kvmalloc_objs(*uniq_addrs, nr);
+	if (!uniq || !uniq_addrs)
+		return -ENOMEM;
+
+	sort_nonatomic(names, nr, sizeof(*names), name_cmp, NULL);
+	for (i = 0; i < nr; i++)
+		if (!i || strcmp(names[i].name, names[i - 1].name))
+			uniq[nr_uniq++] = names[i].name;
+
+	/* says only whether all were found */
+	ftrace_lookup_symbols(uniq, nr_uniq, uniq_addrs);
+
+	nr_uniq = 0;
+	for (i = 0; i < nr; i++) {
+		if (i && strcmp(names[i].name, names[i - 1].name))
+			nr_uniq++;
+		addrs[names[i].idx] = uniq_addrs[nr_uniq];
+	}
+	return 0;
+}
+
+/**
+ * bpf_tracing_multi_resolve - look up the addresses of functions in bulk
+ * @prog: program that is to be attached to them
+ * @ids: BTF ids in the BTF object of @prog's target
+ * @cnt: number of @ids
+ * @addrs: array for their addresses. Where it is left 0,
+ *         bpf_check_attach_btf_id_multi() does the look-up and tells errors
+ *
+ * Functions that are sites are known. A few others are cheaper looked up one
+ * by one; many are looked up in one pass over all symbols.
+ *
+ * Context: may sleep; takes bpf_tramp_sets_mutex.
+ * Return: 0, -ENOMEM, or -ENOENT if an id is none of a function with a symbol.
+ */
+int bpf_tracing_multi_resolve(const struct bpf_prog *prog, const u32 *ids, u32 cnt,
+			      unsigned long *addrs)
+{
+	struct btf *btf = prog->aux->attach_btf;
+	struct name *names __free(kvfree) = NULL;
+	struct bpf_tramp_site *site;
+	const struct btf_type *t;
+	u32 i, nr = 0;
+	int err;
+
+	mutex_lock(&bpf_tramp_sets_mutex);
+	for (i = 0; i < cnt; i++) {
+		site = bpf_tramp_site_find(bpf_trampoline_compute_key(NULL, btf, ids[i]));
+		addrs[i] = site ? site->ip - site->set->class.ip_off : 0;
+		nr += !site;
+	}
+	mutex_unlock(&bpf_tramp_sets_mutex);
+	if (nr < RESOLVE_BULK || btf_is_module(btf))
+		return 0;
+
+	names = kvmalloc_objs(*names, nr);
+	if (!names)
+		return -ENOMEM;
+	for (i = 0, nr = 0; i < cnt; i++) {
+		if (addrs[i])
+			continue;
+		t = btf_type_by_id(btf, ids[i]);
+		if (!t || !btf_type_is_func(t))
+			return -EINVAL;
+		names[nr].name = btf_name_by_offset(btf, t->name_off);
+		if (!names[nr].name)
+			return -EINVAL;
+		names[nr++].idx = i;
+	}
+	err = resolve_names(names, nr, addrs);
+	if (err)
+		return err;
+	for (i = 0; i < nr; i++)
+		if (!addrs[names[i].idx])
+			return -ENOENT;
+	return 0;
+}
+
+static int fill_req(struct bpf_prog *prog, u32 id, unsigned long addr, struct bpf_tramp_req *req)
+{
+	struct bpf_attach_target_info tgt_info = { .tgt_addr = addr };
+	struct btf *btf = prog->aux->attach_btf;
+	struct bpf_tramp_site *site;
+	int err;
+
+	req->key = bpf_trampoline_compute_key(NULL, btf, id);
+	/* what is checked below depends on the function only, and has been */
+	if (!prog->sleepable) {
+		guard(mutex)(&bpf_tramp_sets_mutex);
+		site = bpf_tramp_site_find(req->key);
+		if (site) {
+			req->ip = site->ip;
+			req->class = site->set->class;
+			req->class.pin = NULL;
+			return 0;
+		}
+	}
+
+	err = bpf_check_attach_btf_id_multi(btf, prog, id, &tgt_info);
+	if (err)
+		return err;
+	req->ip = ftrace_location(tgt_info.tgt_addr);
+	class_init(&req->class, &tgt_info.fmodel, req->ip, tgt_info.tgt_addr);
+	return 0;
+}
+
+static int req_cmp_cookie(const void *_a, const void *_b)
+{
+	const struct bpf_tramp_req *a = _a, *b = _b;
+
+	return a->cookie < b->cookie ? -1 : a->cookie > b->cookie;
+}
+
+/**
+ * bpf_tracing_multi_attach_sets - attach a fentry.multi link
+ * @prog: its program
+ * @ids: BTF ids of the functions
+ * @link: link with @ips set by bpf_tracing_multi_resolve(); they are replaced
+ *        by the ftrace locations
+ *
+ * Context: may sleep; takes all trampoline locks.
+ * Return: 0, or an error with nothing changed: those of
+ *         bpf_check_attach_btf_id_multi() and bpf_tramp_sets_attach().
+ */
+int bpf_tracing_multi_attach_sets(struct bpf_prog *prog, const u32 *ids,
+				  struct bpf_tracing_multi_link *link)
+{
+	struct bpf_tramp_req *reqs;
+	u32 i;
+	int err;
+
+	/* converted arguments are for struct_ops only */
+	if (WARN_ON_ONCE(bpf_prog_has_arena_ctx_arg(prog)))
+		return -ENOTSUPP;
+
+	reqs = kvzalloc_objs(*reqs, link->cnt);
+	if (!reqs)
+		return -ENOMEM;
+	for (i = 0; i < link->cnt; i++) {
+		err = fill_req(prog, ids[i], link->ips[i], &reqs[i]);
+		if (err)
+			goto out;
+		reqs[i].cookie = link->cookies ? link->cookies[i] : 0;
+		link->ips[i] = reqs[i].ip;
+		cond_resched();
+	}
+	if (prog->call_attach_cookie)
+		sort_nonatomic(reqs, link->cnt, sizeof(*reqs), req_cmp_cookie, NULL);
+
+	bpf_trampoline_lock_all();
+	err = bpf_tramp_sets_attach(&link->link, &link->tuples, reqs, link->cnt);
+	bpf_trampoline_unlock_all();
+out:
+	kvfree(reqs);
+	return err;
+}
+
+/**
+ * bpf_tracing_multi_detach_sets - detach a fentry.multi link
+ * @link: the link
+ *
+ * Context: may sleep; takes all trampoline locks.
+ */
+void bpf_tracing_multi_detach_sets(struct bpf_tracing_multi_link *link)
+{
+	bpf_trampoline_lock_all();
+	bpf_tramp_sets_detach(&link->tuples);
+	bpf_trampoline_unlock_all();
+}
+
+static int __init tracing_multi_init(void)
+{
+	return bpf_tramp_sets_init();
+}
+core_initcall(tracing_multi_init);

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#ifndef _KERNEL_BPF_TRAMPOLINE_H
+#define _KERNEL_BPF_TRAMPOLINE_H
+
+/*
+ * What trampoline.c and the trampolines of sets (tracing_multi.c) have of each
+ * other.
+ */
+
+#include <linux/bpf.h>
+#include <linux/ftrace.h>
+
+/**
+ * struct bpf_trampoline_ops - how bpf_trampoline_update() puts an image to use
+ * @register_fentry: the trampoline had no image
+ * @unregister_fentry: it has no programs any more
+ * @modify_fentry: it had another image
+ */
+struct bpf_trampoline_ops {
+	int (*register_fentry)(struct bpf_trampoline *tr, struct bpf_tramp_image *im, void *data);
+	int (*unregister_fentry)(struct bpf_trampoline *tr, u32 orig_flags, void *data);
+	int (*modify_fentry)(struct bpf_trampoline *tr, u32 orig_flags, struct bpf_tramp_image *im,
+			     bool lock_direct_mutex, void *data);
+};
+
+extern struct ftrace_ops direct_ops;
+
+void bpf_trampoline_lock_all(void);
+void bpf_trampoline_unlock_all(void);
+
+struct bpf_trampoline *bpf_trampoline_alloc_set(const struct btf_func_model *m,
+						unsigned long func, u8 ip_off);
+struct bpf_trampoline *bpf_trampoline_find_live(unsigned long ip);
+
+int bpf_trampoline_update(struct bpf_trampoline *tr, bool lock_direct_mutex,
+			  const struct bpf_trampoline_ops *ops, void *data);
+int bpf_trampoline_add_prog(struct bpf_trampoline *tr, struct bpf_tramp_node *node, int cnt);
+void bpf_trampoline_skip_prog(struct bpf_trampoline *tr, struct bpf_prog *prog);
+
+void bpf_trampoline_multi_attach_init(struct bpf_trampoline *tr);
+void bpf_trampoline_multi_attach_free(struct bpf_trampoline *tr);
+void bpf_trampoline_multi_attach_rollback(struct bpf_trampoline *tr);
+void bpf_tramp_image_put(struct bpf_tramp_image *im);
+
+#ifdef CONFIG_BPF_TRAMPOLINE_SETS
+int bpf_tramp_pin(struct bpf_trampoline *tr);
+void bpf_tramp_pin_commit(struct bpf_trampoline *tr);
+void bpf_tramp_pin_abort(struct bpf_trampoline *tr);
+bool bpf_tramp_pin_pending(struct bpf_trampoline *tr);
+bool bpf_tramp_unpin(struct bpf_trampoline *tr, bool now);
+void bpf_tramp_sets_tidy(void);
+int bpf_tramp_ipmodify(unsigned long ip, bool on);
+int bpf_tramp_ipmodify_expected(unsigned long ip);
+#else
+static inline int bpf_tramp_pin(struct bpf_trampoline *tr) { return 0; }
+static inline void bpf_tramp_pin_commit(struct bpf_trampoline *tr) { }
+static inline void bpf_tramp_pin_abort(struct bpf_trampoline *tr) { }
+static inline bool bpf_tramp_pin_pending(struct bpf_trampoline *tr) { return false; }
+static inline bool bpf_tramp_unpin(struct bpf_trampoline *tr, bool now) { return false; }
+static inline int bpf_tramp_ipmodify(unsigned long ip, bool on) { return 0; }
+static inline int bpf_tramp_ipmodify_expected(unsigned long ip) { return -EINVAL; }
+#endif
+
+#endif /* _KERNEL_BPF_TRAMPOLINE_H */

@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#ifndef _KERNEL_BPF_TRAMPOLINE_SET_H
+#define _KERNEL_BPF_TRAMPOLINE_SET_H
+
+/*
+ * Shared trampolines: one trampoline for all functions that have the same
+ * model and run the same list of fentry.multi programs.
+ *
+ *   site    a traced function's patchable entry (its ftrace location)
+ *   class   the functions whose canonical btf_func_model is the same
+ *   set     the sites of one class that run the same list of programs; it owns
+ *           one entry and one body
+ *   entry   the address the sites of a set branch to, constant for the set's
+ *           lifetime
+ *   body    the generated image with the programs hard-coded
+ *   tuple   (link, set): what a link holds, instead of one node per function
+ *
+ * Attach, in pseudo-code:
+ *
+ *   for each requested site
+ *           move it to the part of its set that the link covers
+ *   for each set the link covers a part of
+ *           the larger of part and rest keeps the entry
+ *           the smaller goes to a new set with an entry and a body of its own
+ *   generate the bodies		(nothing is live yet: any error ends here)
+ *   repatch the sites that move	(one call of ftrace for all of them)
+ *   patch the entries that stay	(one branch per set)
+ *
+ * Detach:
+ *
+ *   for each tuple of the link
+ *           jump over its program in the set's images, drop the tuple
+ *   tidy:   sets which are equal now are merged, the smaller part repatched;
+ *           sites without programs leave ftrace; bodies are regenerated
+ *
+ * The first step of detach cannot fail, and is all that its caller relies on.
+ * What tidy cannot do for lack of memory the next change does.
+ *
+ * A function which also has programs that sets do not serve (a single fentry,
+ * fexit, fmod_ret, fsession or LSM program, or one of a fexit.multi or
+ * fsession.multi link) has a dedicated trampoline, which runs the fentry.multi
+ * programs as well. Its site is pinned: it is in a set of its own, whose class
+ * names the dedicated trampoline.
+ *
+ * A function that a livepatch shares returns from its trampoline to somewhere
+ * else, so that the return address does not tell the function any more. It is
+ * in a set of its own, too, whose class and body have its address. A set of one
+ * site needs no entry: the site branches to the body.
+ *
+ * Locking: all of it is serialized by bpf_tramp_sets_mutex, taken inside the
+ * trampoline pool locks and outside ftrace's direct_mutex. Attach and detach
+ * hold all pool locks, as they change programs and images of many trampolines.
+ * Pinning and unpinning hold that of the dedicated trampoline; they change no
+ * list and no image of a shared one. A livepatch comes and goes with
+ * direct_mutex held, so bpf_tramp_ipmodify() only tries to take the mutex.
+ */
+
+/**
+ * struct bpf_tramp_class - what a function needs of a trampoline
+ * @model: canonical function model
+ * @ip_off: from the function's address to its ftrace location, in bytes
+ * @solo: address of the only function, if that has to be in the body, else 0
+ * @pin: dedicated trampoline of the only site, NULL for a shared set
+ *
+ * Compared and hashed as memory: clear it before filling it in.
+ */
+struct bpf_tramp_class {
+	struct btf_func_model model;
+	u8 ip_off;
+	unsigned long solo;
+	struct bpf_trampoline *pin;
+};
+
+/**
+ * struct bpf_tramp_set - the sites that run one list of programs
+ * @hash_node: in the table of sets, by class and tuples
+ * @hash: of class and tuples
+ * @class: of all sites
+ * @tr: trampoline: images and what they are generated from; @class.pin if that
+ *      is set, else owned, and NULL before the first body
+ * @entry: image whose start is the entry, NULL for a set without
+ * @tuples: the links whose programs run, newest first
+ * @sites: the sites
+ * @parts: while a link attaches: what it covers
+ * @twins: while tidying: sets to be merged into this one
+ * @work: sets the running operation touches, or the untidy ones
+ * @nr_tuples: length of @tuples
+ * @nr_sites: length of @sites
+ * @live: the sites branch here
+ * @stale: images have programs that are not in @tuples any more; they are
+ *         jumped over
+ * @prepared: a new body waits for commit or abort
+ */
+struct bpf_tramp_set {
+	struct hlist_node hash_node;
+	u32 hash;
+	struct bpf_tramp_class class;
+	struct bpf_trampoline *tr;
+	struct bpf_tramp_image *entry;
+	struct list_head tuples;
+	struct list_head sites;
+	struct list_head parts;
+	struct list_head twins;
+	struct list_head work;
+	u32 nr_tuples;
+	u32 nr_sites;
+	bool live;
+	bool stale;
+	bool prepared;
+};
+
+/**
+ * struct bpf_tramp_tuple - a link's hold on a set
+ * @node: program and cookie, what trampolines are generated from
+ * @set: the set; NULL in a ghost: the set is gone, but images of its trampoline
+ *       that call the program may still run
+ * @tr: the set's trampoline; a ghost has a reference
+ * @set_node: in the set's tuples, or in the list of ghosts
+ * @link_node: in the link's tuples
+ */
+struct bpf_tramp_tuple {
+	struct bpf_tramp_node node;
+	struct bpf_tramp_set *set;
+	struct bpf_trampoline *tr;
+	struct list_head set_node;
+	struct list_head link_node;
+};
+
+/**
+ * struct bpf_tramp_site - a function that some fentry.multi link covers
+ * @ip_node: in the table by ip
+ * @ip: ftrace location
+ * @key: bpf_trampoline_compute_key() of the BTF id it was first attached by
+ * @set: what it runs
+ * @list: in the set's sites
+ * @req: while a link attaches: the request for it
+ * @ipmodify: a livepatch shares the function
+ */
+struct bpf_tramp_site {
+	struct rhash_head ip_node;
+	unsigned long ip;
+	u64 key;
+	struct bpf_tramp_set *set;
+	struct list_head list;
+	const struct bpf_tramp_req *req;
+	bool ipmodify;
+};
+
+/**
+ * struct bpf_tramp_req - a function that a link is to be attached to
+ * @ip: ftrace location
+ * @key: bpf_trampoline_compute_key() of its BTF id
+ * @cookie: of the link for this function
+ * @class: of the function, with neither pin nor solo
+ */
+struct bpf_tramp_req {
+	unsigned long ip;
+	u64 key;
+	u64 cookie;
+	struct bpf_tramp_class class;
+};
+
+/* Do the sites of the class branch to an entry, or to the body itself? */
+static inline bool bpf_tramp_class_has_entry(const struct bpf_tramp_class *class)
+{
+	return !class->pin && !class->solo;
+}
+
+/* The engine, trampoline_set.c */
+extern struct mutex bpf_tramp_sets_mutex;
+
+int bpf_tramp_sets_init(void);
+struct bpf_tramp_site *bpf_tramp_site_find(u64 key);
+int bpf_tramp_sets_attach(struct bpf_link *link, struct list_head *tuples,
+			  const struct bpf_tramp_req *reqs, u32 cnt);
+void bpf_tramp_sets_detach(struct list_head *tuples);
+void bpf_tramp_sets_tidy(void);
+int bpf_tramp_ipmodify(unsigned long ip, bool on);
+int bpf_tramp_ipmodify_expected(unsigned long ip);
+
+int bpf_tramp_pin(struct bpf_trampoline *tr);
+void bpf_tramp_pin_commit(struct bpf_trampoline *tr);
+void bpf_tramp_pin_abort(struct bpf_trampoline *tr);
+bool bpf_tramp_pin_pending(struct bpf_trampoline *tr);
+bool bpf_tramp_unpin(struct bpf_trampoline *tr, bool now);
+
+/*
+ * What the engine needs of the rest of the kernel: trampolines and their
+ * images, and the patching of sites. tracing_multi.c has the kernel's, the
+ * user-space test its own.
+ */
+enum bpf_tramp_batch_op {
+	BPF_TRAMP_BATCH_ADD,
+	BPF_TRAMP_BATCH_MOD,
+	BPF_TRAMP_BATCH_MOD_LOCKED,	/* ftrace's direct_mutex is held */
+	BPF_TRAMP_BATCH_DEL,
+};
+
+struct bpf_tramp_batch;
+
+bool bpf_tramp_ip_is_modified(unsigned long ip);
+struct bpf_tramp_batch *bpf_tramp_batch_alloc(u32 nr);
+void bpf_tramp_batch_site(struct bpf_tramp_batch *batch, unsigned long ip, unsigned long addr);
+int bpf_tramp_batch_run(struct bpf_tramp_batch *batch, enum bpf_tramp_batch_op op);
+void bpf_tramp_batch_free(struct bpf_tramp_batch *batch);
+
+struct bpf_trampoline *bpf_tramp_tr_alloc(const struct bpf_tramp_class *class);
+struct bpf_trampoline *bpf_tramp_tr_dedicated(unsigned long ip);
+void bpf_tramp_tr_class(struct bpf_trampoline *tr, struct bpf_tramp_class *class);
+void bpf_tramp_tr_get(struct bpf_trampoline *tr);
+void bpf_tramp_tr_put(struct bpf_trampoline *tr);
+bool bpf_tramp_tr_has_images(struct bpf_trampoline *tr);
+bool bpf_tramp_tr_has_own_progs(struct bpf_trampoline *tr, u32 nr_tuples);
+int bpf_tramp_tr_add(struct bpf_trampoline *tr, struct bpf_tramp_node *node);
+void bpf_tramp_tr_del(struct bpf_trampoline *tr, struct bpf_tramp_node *node);
+void bpf_tramp_tr_skip(struct bpf_trampoline *tr, struct bpf_prog *prog);
+
+int bpf_tramp_body_prepare(struct bpf_tramp_set *set);
+int bpf_tramp_body_switch(struct bpf_tramp_set *set);
+void bpf_tramp_body_commit(struct bpf_tramp_set *set);
+void bpf_tramp_body_abort(struct bpf_tramp_set *set);
+void bpf_tramp_body_retire(struct bpf_tramp_set *set);
+unsigned long bpf_tramp_set_addr(struct bpf_tramp_set *set);
+
+#endif /* _KERNEL_BPF_TRAMPOLINE_SET_H */

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * All that trampoline_set.c includes, so that the user-space test can put its
+ * own header in this one's place.
+ */
+#ifndef _KERNEL_BPF_TRAMPOLINE_SET_INTERNAL_H
+#define _KERNEL_BPF_TRAMPOLINE_SET_INTERNAL_H
+
+#include <linux/bpf.h>
+#include <linux/hashtable.h>
+#include <linux/jhash.h>
+#include <linux/list.h>
+#include <linux/lockdep.h>
+#include <linux/mutex.h>
+#include <linux/rhashtable.h>
+#include <linux/sched.h>
+#include <linux/slab.h>
+#include <linux/xarray.h>
+
+#include "trampoline_set.h"
+
+#endif /* _KERNEL_BPF_TRAMPOLINE_SET_INTERNAL_H */
