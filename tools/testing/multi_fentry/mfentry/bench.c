@@ -78,6 +78,21 @@ static void write_tracefs(const char *name, const char *value)
 	close(fd);
 }
 
+static void read_tracefs(const char *name, char *value, size_t size)
+{
+	char path[128];
+	ssize_t len;
+	int fd;
+
+	snprintf(path, sizeof(path), TRACEFS "/%s", name);
+	fd = open(path, O_RDONLY);
+	len = fd < 0 ? -1 : read(fd, value, size - 1);
+	if (len < 0)
+		die("%s: %s", path, strerror(errno));
+	value[len] = '\0';
+	close(fd);
+}
+
 static int cmp_line(const void *a, const void *b)
 {
 	__u32 x = ((const struct func *)a)->line, y = ((const struct func *)b)->line;
@@ -133,6 +148,12 @@ static void set_filter(const struct funcs *funcs)
 /* With recording off: only the cost of patching the functions remains. */
 static void bench_tracer(const struct funcs *funcs, struct cost *on, struct cost *off)
 {
+	char tracer[64], recording[8];
+
+	read_tracefs("current_tracer", tracer, sizeof(tracer));
+	if (strcmp(tracer, "nop\n"))
+		die("the function tracer is needed, but somebody uses the tracer %s", tracer);
+	read_tracefs("tracing_on", recording, sizeof(recording));
 	write_tracefs("tracing_on", "0");
 	set_filter(funcs);
 	mem_quiesce();
@@ -144,6 +165,7 @@ static void bench_tracer(const struct funcs *funcs, struct cost *on, struct cost
 	write_tracefs("current_tracer", "nop");
 	cost_end(off);
 	write_tracefs("set_ftrace_filter", "");
+	write_tracefs("tracing_on", recording);
 }
 
 /* --- kprobe.multi --- */
@@ -365,7 +387,6 @@ void cmd_bench(void)
 	if (opt.repeat > MAX_REPEAT)
 		die("--repeat takes at most %d", MAX_REPEAT);
 	funcs_collect(&funcs);
-	cnt = parse_sizes(&funcs, sizes);
 	skel = load_programs(&funcs);
 	if (!opt.functions)
 		funcs_verify(&funcs, skel->progs.first);

@@ -25,19 +25,15 @@ def fail(text):
     sys.exit(f"compare.py: {text}")
 
 
-def load(path, kind, unit=None):
-    """Results of one run of mfentry, or None for a run that was not made."""
-    if path is None:
-        return None
+def load(path):
+    """Results of one run of mfentry."""
     try:
         with open(path, encoding="utf-8") as f:
             data = json.load(f)
     except (OSError, ValueError) as e:
         fail(f"{path}: {e}")
-    if kind is not None and data.get("kind") != kind:
-        fail(f"{path}: holds results of mfentry {data.get('kind')}, not {kind}")
-    if unit is not None and data.get("unit") != unit:
-        fail(f"{path}: its unit is {data.get('unit')}, not {unit}")
+    if not isinstance(data, dict) or "kind" not in data or "unit" not in data:
+        fail(f"{path}: no results of mfentry")
     return data
 
 
@@ -205,10 +201,6 @@ def check_bench(checks, base, patched):
 
 
 def check_icount(checks, base, patched):
-    if base is None or patched is None:
-        checks.missing("instructions to attach")
-        checks.missing("instructions to split")
-        return
     b, p = base["runs"][-1], patched["runs"][-1]
     checks.at_least("instructions to attach",
                     ratio(b["attach_ns"] / b["n"], p["attach_ns"] / p["n"]), MIN_ATTACH_INSNS)
@@ -221,9 +213,6 @@ def check_icount(checks, base, patched):
 
 
 def check_hit(checks, base, patched):
-    if base is None or patched is None:
-        checks.missing("instructions a hit")
-        return
     b, p = hits(base), hits(patched)
     for (target, config), cost in p.items():
         if not config.startswith("multi_") or config.endswith("two_programs"):
@@ -246,56 +235,84 @@ def write_json(path, data):
         fail(f"{path}: {e.strerror}")
 
 
-def main():
+def parse_args():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("base", help="mfentry bench or demo --json on the base kernel")
-    parser.add_argument("patched", help="the same on the patched kernel")
-    parser.add_argument("--icount-base", metavar="FILE",
-                        help="bench where the clock counts instructions")
-    parser.add_argument("--icount-patched", metavar="FILE")
-    parser.add_argument("--hit-base", metavar="FILE",
-                        help="mfentry hit where the clock counts instructions")
-    parser.add_argument("--hit-patched", metavar="FILE")
+    parser.add_argument("files", nargs="+", metavar="BASE PATCHED",
+                        help="pairs of what mfentry demo, bench or hit wrote with --json; "
+                        "bench may be given by the clock and by instructions")
+    for name in ("icount", "hit"):
+        for which in ("base", "patched"):
+            parser.add_argument(f"--{name}-{which}", metavar="FILE",
+                                help="another way to name one file of such a pair")
     parser.add_argument("--json", metavar="FILE", help="write everything into one file")
-    parser.add_argument("--check", action="store_true",
+    parser.add_argument("--check", "--bars", action="store_true",
                         help="fail unless the patched kernel reaches the project's bars")
     args = parser.parse_args()
+    for name in ("icount", "hit"):
+        pair = getattr(args, name + "_base"), getattr(args, name + "_patched")
+        if (pair[0] is None) != (pair[1] is None):
+            parser.error(f"--{name}-base and --{name}-patched go together")
+        args.files += [f for f in pair if f is not None]
+    if len(args.files) % 2:
+        parser.error("the files come in pairs: base, patched")
+    return args
 
-    base = load(args.base, None)
-    patched = load(args.patched, base.get("kind"), base.get("unit"))
-    results = {
-        "base": base,
-        "patched": patched,
-        "icount_base": load(args.icount_base, "bench", "instructions"),
-        "icount_patched": load(args.icount_patched, "bench", "instructions"),
-        "hit_base": load(args.hit_base, "hit"),
-        "hit_patched": load(args.hit_patched, "hit"),
-    }
-    icount = results["icount_base"], results["icount_patched"]
-    hit = results["hit_base"], results["hit_patched"]
+
+def load_pairs(files):
+    """Pairs of results by what they are: demo, bench, icount, hit."""
+    pairs = {}
+    for base_path, patched_path in zip(files[::2], files[1::2]):
+        base, patched = load(base_path), load(patched_path)
+        kind, unit = base["kind"], base["unit"]
+        if (kind, unit) != (patched["kind"], patched["unit"]):
+            fail(f"{base_path} and {patched_path}: not the same measurement")
+        if kind == "bench" and unit == "instructions":
+            kind = "icount"
+        if kind not in ("demo", "bench", "icount", "hit"):
+            fail(f"{base_path}: nothing to compare in results of mfentry {kind}")
+        if kind in pairs:
+            fail(f"{base_path}: a second pair of {kind}")
+        pairs[kind] = (base, patched)
+    return pairs
+
+
+def show(pairs):
+    if "demo" in pairs:
+        demo_table(*pairs["demo"])
+    if "bench" in pairs:
+        bench_tables(*pairs["bench"], "by the clock", False)
+        memory_table(*pairs["bench"])
+    if "icount" in pairs:
+        bench_tables(*pairs["icount"], "instructions a function", True)
+        if "bench" not in pairs:
+            memory_table(*pairs["icount"])
+    if "hit" in pairs:
+        hit_table(*pairs["hit"])
+
+
+def check(pairs):
+    """All bars, whatever was measured; a demo alone has bars of its own."""
     checks = Checks()
+    if "demo" in pairs:
+        check_demo(checks, *pairs["demo"])
+    if set(pairs) != {"demo"}:
+        for name, function in (("bench", check_bench), ("icount", check_icount),
+                               ("hit", check_hit)):
+            if name in pairs:
+                function(checks, *pairs[name])
+            else:
+                checks.missing(f"bars of {name}")
+    return checks.failed
 
-    if base.get("kind") == "demo":
-        demo_table(base, patched)
-        if args.check:
-            check_demo(checks, base, patched)
-    elif base.get("kind") == "bench":
-        bench_tables(base, patched, "by the clock", False)
-        memory_table(base, patched)
-        if None not in icount:
-            bench_tables(*icount, "instructions a function", True)
-        if None not in hit:
-            hit_table(*hit)
-        if args.check:
-            check_bench(checks, base, patched)
-            check_icount(checks, *icount)
-            check_hit(checks, *hit)
-    else:
-        fail(f"{args.base}: holds results of mfentry {base.get('kind')}, not bench or demo")
 
+def main():
+    args = parse_args()
+    pairs = load_pairs(args.files)
+    show(pairs)
     if args.json:
-        write_json(args.json, results)
-    return 1 if checks.failed else 0
+        write_json(args.json, {kind: {"base": b, "patched": p}
+                               for kind, (b, p) in pairs.items()})
+    return 1 if args.check and check(pairs) else 0
 
 
 if __name__ == "__main__":
