@@ -1,0 +1,1423 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * tracing_multi links that cover the same functions, in all ways to overlap
+ * and in all orders. Functions that run the same programs may share one
+ * trampoline, so what a link does to one function must not show at another:
+ * after each step every program must have run exactly as often, in the same
+ * order and with the same data as if each function had its own trampoline.
+ */
+#include <test_progs.h>
+#include <pthread.h>
+#include <sched.h>
+#include <bpf/btf.h>
+#include "bpf/libbpf_internal.h"
+#include "trace_helpers.h"
+#include "../progs/tracing_multi_sets.h"
+#include "tracing_multi_sets.skel.h"
+
+#define ALL_FUNCS	((1U << SETS_FUNCS) - 1)
+/* a bad id takes the place of the last function */
+#define ATTACH_IDS_MAX	(SETS_FUNCS + 4)
+
+enum kind {
+	FENTRY_MULTI,
+	FEXIT_MULTI,
+	FSESSION_MULTI,
+	FENTRY,
+	FEXIT,
+	FMOD_RET,
+	FSESSION,
+	KPROBE_MULTI,
+};
+
+static const struct prog_desc {
+	const char *name;
+	enum kind kind;
+	/* the only functions it can be attached to; 0 when there is no limit */
+	__u32 only;
+	/* counts bpf_fentry_test7 and later as one, see SETS_BY_ARG */
+	bool by_arg;
+	/* needs the cookies that set_default_cookies() makes */
+	bool by_cookie;
+	/* records the cookie */
+	bool has_cookie;
+} descs[SETS_PROGS] = {
+	[SETS_ARG_1] = { "arg_1", FENTRY_MULTI, .by_arg = true },
+	[SETS_ARG_2] = { "arg_2", FENTRY_MULTI, .by_arg = true },
+	[SETS_ARG_3] = { "arg_3", FENTRY_MULTI, .by_arg = true },
+	[SETS_ARG_4] = { "arg_4", FENTRY_MULTI, .by_arg = true },
+	[SETS_IP_1] = { "ip_1", FENTRY_MULTI },
+	[SETS_IP_2] = { "ip_2", FENTRY_MULTI },
+	[SETS_IP_3] = { "ip_3", FENTRY_MULTI },
+	[SETS_IP_4] = { "ip_4", FENTRY_MULTI },
+	[SETS_COOKIE_1] = { "cookie_1", FENTRY_MULTI, .by_cookie = true, .has_cookie = true },
+	[SETS_COOKIE_2] = { "cookie_2", FENTRY_MULTI, .by_cookie = true, .has_cookie = true },
+	[SETS_COOKIE_3] = { "cookie_3", FENTRY_MULTI, .by_cookie = true, .has_cookie = true },
+	[SETS_COOKIE_4] = { "cookie_4", FENTRY_MULTI, .by_cookie = true, .has_cookie = true },
+	[SETS_BOTH_1] = { "both_1", FENTRY_MULTI, .has_cookie = true },
+	[SETS_BOTH_2] = { "both_2", FENTRY_MULTI, .has_cookie = true },
+	[SETS_FEXIT_1] = { "fexit_1", FEXIT_MULTI, .has_cookie = true },
+	[SETS_FEXIT_2] = { "fexit_2", FEXIT_MULTI, .has_cookie = true },
+	[SETS_FSESSION_1] = { "fsession_1", FSESSION_MULTI, .has_cookie = true },
+	[SETS_FSESSION_2] = { "fsession_2", FSESSION_MULTI, .has_cookie = true },
+	[SETS_SLEEPABLE] = { "sleepable", FENTRY_MULTI, 1 << 0, .has_cookie = true },
+	[SETS_ONE_FENTRY] = { "one_fentry", FENTRY, 1 << 0 },
+	[SETS_ONE_FENTRY_5] = { "one_fentry_5", FENTRY, 1 << 4 },
+	[SETS_ONE_FEXIT] = { "one_fexit", FEXIT, 1 << 0 },
+	[SETS_ONE_FMOD_RET] = { "one_fmod_ret", FMOD_RET, 1 << 0 },
+	[SETS_ONE_FSESSION] = { "one_fsession", FSESSION, 1 << 0 },
+	[SETS_KPROBE] = { "kprobe", KPROBE_MULTI },
+};
+
+static const char * const func_names[SETS_FUNCS] = {
+	"bpf_fentry_test1",
+	"bpf_fentry_test2",
+	"bpf_fentry_test3",
+	"bpf_fentry_test4",
+	"bpf_fentry_test5",
+	"bpf_fentry_test6",
+	"bpf_fentry_test7",
+	"bpf_fentry_test8",
+	"bpf_fentry_test9",
+	"bpf_fentry_test10",
+};
+
+/* what bpf_prog_test_run_tracing() expects of them */
+static const int func_rets[SETS_FUNCS] = { 2, 5, 15, 34, 65, 111, 0, 0, 0, 0 };
+
+static const int perms3[6][3] = {
+	{ 0, 1, 2 }, { 0, 2, 1 }, { 1, 0, 2 }, { 1, 2, 0 }, { 2, 0, 1 }, { 2, 1, 0 },
+};
+
+static const int perms2[2][2] = { { 0, 1 }, { 1, 0 } };
+
+/* One program of the skeleton and the link it has now, if any. */
+struct slot {
+	struct bpf_program *prog;
+	struct bpf_link *link;
+	__u32 mask;
+	__u64 cookies[SETS_FUNCS];
+	bool cookies_given;
+	/* when it was attached to a function: grows with each attach */
+	int stamps[SETS_FUNCS];
+};
+
+struct env_sets {
+	struct tracing_multi_sets *skel;
+	struct btf *btf;
+	__u32 ids[SETS_FUNCS];
+	__u64 addrs[SETS_FUNCS];
+	struct slot slots[SETS_PROGS];
+	int stamp;
+	/* more ids for the next attach to fail on */
+	__u32 bad_ids[2];
+	int bad_cnt;
+};
+
+static bool is_multi(int p)
+{
+	return descs[p].kind <= FSESSION_MULTI;
+}
+
+static bool is_session(int p)
+{
+	return descs[p].kind == FSESSION || descs[p].kind == FSESSION_MULTI;
+}
+
+static int find_func_id(struct btf *btf, const char *name)
+{
+	return btf__find_by_name_kind(btf, name, BTF_KIND_FUNC);
+}
+
+static void sets_close(struct env_sets *t)
+{
+	int p;
+
+	for (p = 0; p < SETS_PROGS; p++)
+		bpf_link__destroy(t->slots[p].link);
+	tracing_multi_sets__destroy(t->skel);
+	btf__free(t->btf);
+	memset(t, 0, sizeof(*t));
+}
+
+/* Nothing attached, whatever the last subtest came to. */
+static void sets_reset(struct env_sets *t)
+{
+	int p;
+
+	for (p = 0; p < SETS_PROGS; p++) {
+		bpf_link__destroy(t->slots[p].link);
+		t->slots[p].link = NULL;
+		t->slots[p].mask = 0;
+	}
+	t->bad_cnt = 0;
+	t->skel->bss->tid = 0;
+	t->skel->bss->strays = 0;
+}
+
+static int sets_open(struct env_sets *t)
+{
+	int i, id;
+
+	memset(t, 0, sizeof(*t));
+
+	if (!ASSERT_OK(load_kallsyms(), "load_kallsyms"))
+		return -1;
+	t->btf = btf__load_vmlinux_btf();
+	if (!ASSERT_OK_PTR(t->btf, "btf__load_vmlinux_btf"))
+		return -1;
+	t->skel = tracing_multi_sets__open_and_load();
+	if (!ASSERT_OK_PTR(t->skel, "tracing_multi_sets__open_and_load"))
+		goto error;
+	t->skel->bss->pid = getpid();
+
+	for (i = 0; i < SETS_FUNCS; i++) {
+		id = find_func_id(t->btf, func_names[i]);
+		if (!ASSERT_GT(id, 0, func_names[i]))
+			goto error;
+		t->ids[i] = id;
+		t->addrs[i] = ksym_get_addr(func_names[i]);
+		if (!ASSERT_NEQ(t->addrs[i], 0, func_names[i]))
+			goto error;
+		t->skel->bss->func_ips[i] = t->addrs[i];
+	}
+
+	for (i = 0; i < SETS_PROGS; i++) {
+		t->slots[i].prog = bpf_object__find_program_by_name(t->skel->obj, descs[i].name);
+		if (!t->slots[i].prog) {
+			PRINT_FAIL("no program %s\n", descs[i].name);
+			goto error;
+		}
+	}
+	return 0;
+
+error:
+	sets_close(t);
+	return -1;
+}
+
+static void set_default_cookies(int p, __u64 *cookies)
+{
+	int f;
+
+	for (f = 0; f < SETS_FUNCS; f++)
+		cookies[f] = ((__u64)(p + 1) << 32) | (0xabcU << 8) | f;
+}
+
+static struct bpf_link *attach_kprobe(struct env_sets *t, int p, __u32 mask)
+{
+	LIBBPF_OPTS(bpf_kprobe_multi_opts, opts);
+	const char *syms[SETS_FUNCS];
+	int f, cnt = 0;
+
+	for (f = 0; f < SETS_FUNCS; f++) {
+		if (mask & (1 << f))
+			syms[cnt++] = func_names[f];
+	}
+	opts.syms = syms;
+	opts.cnt = cnt;
+	return bpf_program__attach_kprobe_multi_opts(t->slots[p].prog, NULL, &opts);
+}
+
+static struct bpf_link *attach_multi(struct env_sets *t, int p, __u32 mask, const __u64 *cookies)
+{
+	LIBBPF_OPTS(bpf_tracing_multi_opts, opts);
+	__u64 link_cookies[ATTACH_IDS_MAX] = {};
+	__u32 ids[ATTACH_IDS_MAX];
+	int f, cnt = 0;
+
+	/* in descending order, as the kernel must not depend on it */
+	for (f = SETS_FUNCS - 1; f >= 0; f--) {
+		if (!(mask & (1 << f)))
+			continue;
+		link_cookies[cnt] = cookies ? cookies[f] : 0;
+		ids[cnt++] = t->ids[f];
+	}
+	for (f = 0; f < t->bad_cnt; f++)
+		ids[cnt++] = t->bad_ids[f];
+
+	opts.ids = ids;
+	opts.cnt = cnt;
+	if (cookies)
+		opts.cookies = link_cookies;
+	return bpf_program__attach_tracing_multi(t->slots[p].prog, NULL, &opts);
+}
+
+static void set_stamps(struct env_sets *t, int p, __u32 mask)
+{
+	int f;
+
+	t->stamp++;
+	for (f = 0; f < SETS_FUNCS; f++) {
+		if (mask & (1 << f))
+			t->slots[p].stamps[f] = t->stamp;
+	}
+}
+
+/* Attach program p to the functions in mask; 0 or what the kernel said. */
+static int sets_attach_cookies(struct env_sets *t, int p, __u32 mask, const __u64 *cookies)
+{
+	__u64 default_cookies[SETS_FUNCS];
+	struct slot *slot = &t->slots[p];
+	struct bpf_link *link;
+
+	if (descs[p].only)
+		mask = descs[p].only;
+	if (!cookies && descs[p].by_cookie) {
+		set_default_cookies(p, default_cookies);
+		cookies = default_cookies;
+	}
+
+	if (is_multi(p))
+		link = attach_multi(t, p, mask, cookies);
+	else if (descs[p].kind == KPROBE_MULTI)
+		link = attach_kprobe(t, p, mask);
+	else
+		link = bpf_program__attach(slot->prog);
+	if (!link)
+		return -errno;
+
+	slot->link = link;
+	slot->mask = mask;
+	slot->cookies_given = !!cookies;
+	memset(slot->cookies, 0, sizeof(slot->cookies));
+	if (cookies)
+		memcpy(slot->cookies, cookies, sizeof(slot->cookies));
+	set_stamps(t, p, mask);
+	return 0;
+}
+
+static int sets_attach(struct env_sets *t, int p, __u32 mask)
+{
+	return sets_attach_cookies(t, p, mask, NULL);
+}
+
+static int sets_detach(struct env_sets *t, int p)
+{
+	int err;
+
+	err = bpf_link__destroy(t->slots[p].link);
+	t->slots[p].link = NULL;
+	t->slots[p].mask = 0;
+	return err;
+}
+
+static __u64 expected_hits(struct env_sets *t, int p, int f)
+{
+	__u32 mask = t->slots[p].mask;
+
+	if (descs[p].by_arg && f == SETS_BY_ARG)
+		return __builtin_popcount(mask >> SETS_BY_ARG);
+	if (descs[p].by_arg && f > SETS_BY_ARG)
+		return 0;
+	return !!(mask & (1 << f));
+}
+
+/* ASSERT_EQ() only for what differs: each step compares a thousand numbers. */
+static bool check_val(__u64 actual, __u64 expected, const char *step, int p, int f)
+{
+	char what[128];
+
+	if (actual == expected)
+		return true;
+	snprintf(what, sizeof(what), "%s: %s at %s", step, descs[p].name, func_names[f]);
+	return ASSERT_EQ(actual, expected, what);
+}
+
+static bool check_hits(struct env_sets *t, const char *step)
+{
+	struct tracing_multi_sets__bss *bss = t->skel->bss;
+	__u64 expected;
+	int p, f;
+
+	for (p = 0; p < SETS_PROGS; p++) {
+		for (f = 0; f < SETS_FUNCS; f++) {
+			expected = expected_hits(t, p, f);
+			if (!check_val(bss->hits[p][f], expected, step, p, f))
+				return false;
+			if (is_session(p) && !check_val(bss->exits[p][f], expected, step, p, f))
+				return false;
+			if (!expected)
+				continue;
+			if (descs[p].has_cookie &&
+			    !check_val(bss->cookies[p][f], t->slots[p].cookies[f], step, p, f))
+				return false;
+			if ((descs[p].kind == FEXIT || descs[p].kind == FEXIT_MULTI) &&
+			    !check_val(bss->rets[p][f], func_rets[f], step, p, f))
+				return false;
+		}
+	}
+	return ASSERT_EQ(bss->strays, 0, step);
+}
+
+/*
+ * When program p ran at function f, in the list of programs that run before
+ * the function or, with exits set, in the list of those that run after it.
+ */
+static __u64 run_order(struct env_sets *t, int p, int f, bool exits)
+{
+	struct tracing_multi_sets__bss *bss = t->skel->bss;
+
+	if (!(t->slots[p].mask & (1 << f)))
+		return 0;
+	if (descs[p].by_arg && f >= SETS_BY_ARG)
+		return 0;
+
+	switch (descs[p].kind) {
+	case FENTRY:
+	case FENTRY_MULTI:
+		return exits ? 0 : bss->order[p][f];
+	case FSESSION:
+	case FSESSION_MULTI:
+		return exits ? bss->exit_order[p][f] : bss->order[p][f];
+	case FEXIT:
+	case FEXIT_MULTI:
+		return exits ? bss->order[p][f] : 0;
+	default:
+		return 0;
+	}
+}
+
+/* Of two programs the one attached later runs first. */
+static bool check_order(struct env_sets *t, const char *step, bool exits)
+{
+	__u64 orders[SETS_PROGS];
+	char what[128];
+	int p, q, f;
+
+	for (f = 0; f < SETS_FUNCS; f++) {
+		for (p = 0; p < SETS_PROGS; p++) {
+			orders[p] = run_order(t, p, f, exits);
+			for (q = 0; orders[p] && q < p; q++) {
+				bool p_first = orders[p] < orders[q];
+				bool p_newer = t->slots[p].stamps[f] > t->slots[q].stamps[f];
+
+				if (!orders[q] || p_first == p_newer)
+					continue;
+				snprintf(what, sizeof(what), "%s: %s and %s at %s%s", step,
+					 descs[q].name, descs[p].name, func_names[f],
+					 exits ? " after it" : "");
+				PRINT_FAIL("order of %s\n", what);
+				return false;
+			}
+		}
+	}
+	return true;
+}
+
+static void forget_hits(struct env_sets *t)
+{
+	struct tracing_multi_sets__bss *bss = t->skel->bss;
+
+	memset(bss->hits, 0, sizeof(bss->hits));
+	memset(bss->exits, 0, sizeof(bss->exits));
+	memset(bss->order, 0, sizeof(bss->order));
+	memset(bss->exit_order, 0, sizeof(bss->exit_order));
+	memset(bss->cookies, 0, sizeof(bss->cookies));
+	bss->strays = 0;
+	bss->seq = 0;
+}
+
+/* Call each function once: each program must run where it is attached. */
+static bool sets_check(struct env_sets *t, const char *step)
+{
+	LIBBPF_OPTS(bpf_test_run_opts, topts);
+
+	forget_hits(t);
+	if (!ASSERT_OK(bpf_prog_test_run_opts(bpf_program__fd(t->slots[0].prog), &topts),
+		       "test_run"))
+		return false;
+	return check_hits(t, step) && check_order(t, step, false) && check_order(t, step, true);
+}
+
+static bool attach_and_check(struct env_sets *t, int p, __u32 mask)
+{
+	char step[64];
+
+	snprintf(step, sizeof(step), "attach %s", descs[p].name);
+	return ASSERT_OK(sets_attach(t, p, mask), step) && sets_check(t, step);
+}
+
+static bool detach_and_check(struct env_sets *t, int p)
+{
+	char step[64];
+
+	snprintf(step, sizeof(step), "detach %s", descs[p].name);
+	return ASSERT_OK(sets_detach(t, p), step) && sets_check(t, step);
+}
+
+/* Attach and detach cnt programs in the given orders, checking after each step. */
+static bool run_orders(struct env_sets *t, const int *progs, const __u32 *masks, int cnt,
+		       const int *attach, const int *detach)
+{
+	int i;
+
+	for (i = 0; i < cnt; i++) {
+		if (!attach_and_check(t, progs[attach[i]], masks[attach[i]]))
+			return false;
+	}
+	for (i = 0; i < cnt; i++) {
+		if (!detach_and_check(t, progs[detach[i]]))
+			return false;
+	}
+	return true;
+}
+
+/* Programs of each group that tells functions apart in its own way. */
+static const int groups[][4] = {
+	{ SETS_ARG_1, SETS_ARG_2, SETS_ARG_3, SETS_ARG_4 },
+	{ SETS_IP_1, SETS_IP_2, SETS_IP_3, SETS_IP_4 },
+	{ SETS_COOKIE_1, SETS_COOKIE_2, SETS_COOKIE_3, SETS_COOKIE_4 },
+	{ SETS_ARG_1, SETS_COOKIE_1, SETS_IP_1, SETS_BOTH_1 },
+	{ SETS_FEXIT_1, SETS_FEXIT_2, SETS_FSESSION_1, SETS_FSESSION_2 },
+};
+
+static void test_two_links(struct env_sets *t, __u32 mask_1, __u32 mask_2)
+{
+	const __u32 masks[2] = { mask_1, mask_2 };
+	int g, a, d;
+
+	for (g = 0; g < ARRAY_SIZE(groups); g++) {
+		for (a = 0; a < ARRAY_SIZE(perms2); a++) {
+			for (d = 0; d < ARRAY_SIZE(perms2); d++) {
+				if (!run_orders(t, groups[g], masks, 2, perms2[a], perms2[d]))
+					goto out;
+			}
+		}
+	}
+out:
+	sets_reset(t);
+}
+
+/* Three links: each part of the overlap has functions of several models. */
+static void test_three_way(struct env_sets *t)
+{
+	const __u32 masks[3] = { 0x0df, 0x1bb, 0x376 };
+	int g, d;
+
+	for (g = 0; g < ARRAY_SIZE(groups); g++) {
+		for (d = 0; d < ARRAY_SIZE(perms3); d++) {
+			if (!run_orders(t, groups[g], masks, 3, perms3[0], perms3[d]))
+				goto out;
+		}
+	}
+out:
+	sets_reset(t);
+}
+
+/* All orders to attach and to detach three links. */
+static void test_all_orders(struct env_sets *t)
+{
+	/* all pairs overlap and all three; a chain; each inside the next */
+	static const __u32 masks[][3] = {
+		{ 0x155, 0x0f3, 0x30f },
+		{ 0x00f, 0x0fc, 0x3c0 },
+		{ 0x041, 0x0c7, ALL_FUNCS },
+	};
+	int m, a, d;
+
+	for (m = 0; m < ARRAY_SIZE(masks); m++) {
+		for (a = 0; a < ARRAY_SIZE(perms3); a++) {
+			for (d = 0; d < ARRAY_SIZE(perms3); d++) {
+				/* the simple ones in some orders only */
+				if (m && (a + d) % 3)
+					continue;
+				if (!run_orders(t, groups[0], masks[m], 3, perms3[a], perms3[d]))
+					goto out;
+			}
+		}
+	}
+out:
+	sets_reset(t);
+}
+
+static bool check_link_info(struct env_sets *t, int p)
+{
+	struct slot *slot = &t->slots[p];
+	struct bpf_link_info info = {};
+	__u64 addrs[SETS_FUNCS] = {}, cookies[SETS_FUNCS] = {};
+	__u32 ids[SETS_FUNCS] = {}, len = sizeof(info), last_id = 0;
+	int i, f, cnt = __builtin_popcount(slot->mask);
+	__u32 seen = 0;
+	int fd = bpf_link__fd(slot->link);
+
+	/* counts only */
+	if (!ASSERT_OK(bpf_link_get_info_by_fd(fd, &info, &len), "link_info") ||
+	    !ASSERT_EQ(info.type, BPF_LINK_TYPE_TRACING_MULTI, "info.type") ||
+	    !ASSERT_EQ(info.tracing_multi.attach_type,
+		       bpf_program__expected_attach_type(slot->prog), "info.attach_type") ||
+	    !ASSERT_EQ(info.tracing_multi.count, cnt, "info.count"))
+		return false;
+
+	memset(&info, 0, sizeof(info));
+	info.tracing_multi.count = SETS_FUNCS;
+	info.tracing_multi.ids = ptr_to_u64(ids);
+	info.tracing_multi.addrs = ptr_to_u64(addrs);
+	info.tracing_multi.cookies = ptr_to_u64(cookies);
+	if (!ASSERT_OK(bpf_link_get_info_by_fd(fd, &info, &len), "link_info") ||
+	    !ASSERT_EQ(info.tracing_multi.count, cnt, "info.count"))
+		return false;
+
+	for (i = 0; i < cnt; i++) {
+		for (f = 0; f < SETS_FUNCS && t->ids[f] != ids[i]; f++)
+			;
+		if (!ASSERT_LT(f, SETS_FUNCS, "info.ids"))
+			return false;
+		seen |= 1 << f;
+		/* or the patched instruction, where that is not the first one */
+		if (!ASSERT_GT(ids[i], last_id, "info.ids sorted") ||
+		    !ASSERT_GE(addrs[i], t->addrs[f], "info.addrs") ||
+		    !ASSERT_LE(addrs[i], t->addrs[f] + 16, "info.addrs") ||
+		    !ASSERT_EQ(cookies[i], slot->cookies[f], "info.cookies"))
+			return false;
+		last_id = ids[i];
+	}
+	if (!ASSERT_EQ(seen, slot->mask, "info.ids all"))
+		return false;
+
+	/* room for one less */
+	if (cnt > 1) {
+		memset(&info, 0, sizeof(info));
+		memset(ids, 0, sizeof(ids));
+		info.tracing_multi.count = cnt - 1;
+		info.tracing_multi.ids = ptr_to_u64(ids);
+		if (!ASSERT_EQ(bpf_link_get_info_by_fd(fd, &info, &len), -ENOSPC, "ENOSPC") ||
+		    !ASSERT_NEQ(ids[cnt - 2], 0, "ENOSPC ids") ||
+		    !ASSERT_EQ(ids[cnt - 1], 0, "ENOSPC ids"))
+			return false;
+	}
+	return true;
+}
+
+static bool check_all_info(struct env_sets *t)
+{
+	int p;
+
+	for (p = 0; p < SETS_PROGS; p++) {
+		if (is_multi(p) && t->slots[p].link && !check_link_info(t, p))
+			return false;
+	}
+	return true;
+}
+
+/* Splits and merges must not show in what a link tells about itself. */
+static void test_link_info(struct env_sets *t)
+{
+	static const int progs[] = {
+		SETS_BOTH_1, SETS_ARG_1, SETS_COOKIE_1, SETS_FEXIT_1, SETS_FSESSION_1,
+	};
+	static const __u32 masks[] = { ALL_FUNCS, 0x0f5, 0x25a, 0x3c1, 0x01f };
+	static const int detach[] = { 2, 0, 3, 1, 4 };
+	__u64 cookies[SETS_FUNCS];
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(progs); i++) {
+		set_default_cookies(progs[i], cookies);
+		/* one of them without */
+		if (!ASSERT_OK(sets_attach_cookies(t, progs[i], masks[i], i == 1 ? NULL : cookies),
+			       descs[progs[i]].name) ||
+		    !sets_check(t, "attach") || !check_all_info(t))
+			goto out;
+	}
+	for (i = 0; i < ARRAY_SIZE(progs); i++) {
+		if (!detach_and_check(t, progs[detach[i]]) || !check_all_info(t))
+			goto out;
+	}
+out:
+	sets_reset(t);
+}
+
+/* Each link has its own cookies, whatever its functions share with others. */
+static void test_cookies(struct env_sets *t)
+{
+	static const int progs[] = {
+		SETS_BOTH_1, SETS_BOTH_2, SETS_COOKIE_1, SETS_FEXIT_1, SETS_FSESSION_1,
+	};
+	static const __u32 masks[] = { ALL_FUNCS, 0x0f5, 0x25a, 0x3c1, 0x01f };
+	__u64 cookies[ARRAY_SIZE(progs)][SETS_FUNCS];
+	int i, f;
+
+	for (i = 0; i < ARRAY_SIZE(progs); i++)
+		set_default_cookies(progs[i], cookies[i]);
+
+	/* all different, by function and by link */
+	for (i = 0; i < ARRAY_SIZE(progs); i++) {
+		if (!ASSERT_OK(sets_attach_cookies(t, progs[i], masks[i], cookies[i]), "attach") ||
+		    !sets_check(t, "different"))
+			goto out;
+	}
+	for (i = 0; i < ARRAY_SIZE(progs); i++) {
+		if (!detach_and_check(t, progs[i]))
+			goto out;
+	}
+
+	/* the same at all functions of a link, then no cookies, then zero at some */
+	for (f = 0; f < SETS_FUNCS; f++) {
+		cookies[0][f] = 0x1111111111111111ULL;
+		cookies[1][f] = f % 3 ? ~0ULL - f : 0;
+	}
+	if (!ASSERT_OK(sets_attach_cookies(t, SETS_BOTH_1, ALL_FUNCS, cookies[0]), "same") ||
+	    !sets_check(t, "same") ||
+	    !ASSERT_OK(sets_attach_cookies(t, SETS_FEXIT_1, 0x0fe, NULL), "none") ||
+	    !sets_check(t, "none") ||
+	    !ASSERT_OK(sets_attach_cookies(t, SETS_BOTH_2, 0x3f7, cookies[1]), "some") ||
+	    !sets_check(t, "some") ||
+	    !detach_and_check(t, SETS_BOTH_1))
+		goto out;
+	/* the same link anew with other cookies */
+	if (!ASSERT_OK(sets_attach_cookies(t, SETS_BOTH_1, ALL_FUNCS, cookies[1]), "anew") ||
+	    !sets_check(t, "anew") ||
+	    !detach_and_check(t, SETS_BOTH_2))
+		goto out;
+out:
+	sets_reset(t);
+}
+
+/*
+ * One other program at a function that two fentry.multi links cover too,
+ * attached before, between and after them, all detached in each order.
+ */
+static void test_mixed(struct env_sets *t)
+{
+	static const int others[] = {
+		SETS_ONE_FENTRY, SETS_ONE_FEXIT, SETS_ONE_FMOD_RET, SETS_ONE_FSESSION,
+		SETS_FEXIT_1, SETS_FSESSION_1, SETS_SLEEPABLE, SETS_KPROBE,
+	};
+	static const int attach[][3] = { { 2, 0, 1 }, { 0, 2, 1 }, { 0, 1, 2 } };
+	const __u32 masks[3] = { ALL_FUNCS, 0x0f3, 0x0d9 };
+	int o, a, d;
+
+	for (o = 0; o < ARRAY_SIZE(others); o++) {
+		const int progs[3] = { SETS_ARG_1, SETS_IP_2, others[o] };
+
+		for (a = 0; a < ARRAY_SIZE(attach); a++) {
+			for (d = 0; d < ARRAY_SIZE(perms3); d++) {
+				if (!run_orders(t, progs, masks, 3, attach[a], perms3[d]))
+					goto out;
+			}
+		}
+	}
+out:
+	sets_reset(t);
+}
+
+/* All kinds at once, attached one way and detached in several others. */
+static void test_mixed_all(struct env_sets *t)
+{
+	static const int progs[] = {
+		SETS_ARG_1, SETS_ONE_FENTRY, SETS_FEXIT_1, SETS_IP_1, SETS_ONE_FEXIT,
+		SETS_COOKIE_1, SETS_ONE_FMOD_RET, SETS_FSESSION_1, SETS_ONE_FENTRY_5,
+		SETS_BOTH_1, SETS_ONE_FSESSION, SETS_SLEEPABLE, SETS_KPROBE, SETS_ARG_2,
+	};
+	static const __u32 masks[] = {
+		ALL_FUNCS, 0, 0x0f1, 0x155, 0,
+		0x0ff, 0, 0x333, 0,
+		0x3e1, 0, 0, 0x011, ALL_FUNCS,
+	};
+	/* steps through the programs that have no factor in common with 14 */
+	static const int strides[] = { 1, 5, 13 };
+	const int cnt = ARRAY_SIZE(progs);
+	int s, i;
+
+	for (s = 0; s < ARRAY_SIZE(strides); s++) {
+		for (i = 0; i < cnt; i++) {
+			if (!attach_and_check(t, progs[i], masks[i]))
+				goto out;
+		}
+		for (i = 0; i < cnt; i++) {
+			if (!detach_and_check(t, progs[(i + 1) * strides[s] % cnt]))
+				goto out;
+		}
+	}
+out:
+	sets_reset(t);
+}
+
+/* A long walk through the states; the same one each time. */
+static void test_random(struct env_sets *t, const int *progs, int cnt, int steps)
+{
+	unsigned int seed = 20260101;
+	__u32 mask;
+	int i, p;
+
+	for (i = 0; i < steps; i++) {
+		p = progs[rand_r(&seed) % cnt];
+		mask = rand_r(&seed) % ALL_FUNCS + 1;
+
+		if (t->slots[p].link) {
+			if (!detach_and_check(t, p))
+				break;
+		} else if (is_multi(p) && rand_r(&seed) % 8 == 0) {
+			t->bad_cnt = 1;
+			if (!ASSERT_EQ(sets_attach(t, p, mask), -EINVAL, "bad id") ||
+			    !sets_check(t, "bad id"))
+				break;
+			t->bad_cnt = 0;
+		} else if (!attach_and_check(t, p, mask)) {
+			break;
+		}
+		if (!check_all_info(t))
+			break;
+	}
+	sets_reset(t);
+}
+
+static void test_random_fentry(struct env_sets *t)
+{
+	static const int progs[] = {
+		SETS_ARG_1, SETS_ARG_2, SETS_ARG_3, SETS_IP_1, SETS_IP_2, SETS_COOKIE_1,
+		SETS_COOKIE_2, SETS_BOTH_1,
+	};
+
+	test_random(t, progs, ARRAY_SIZE(progs), 200);
+}
+
+static void test_random_mixed(struct env_sets *t)
+{
+	int progs[SETS_PROGS], p;
+
+	for (p = 0; p < SETS_PROGS; p++)
+		progs[p] = p;
+	test_random(t, progs, SETS_PROGS, 200);
+}
+
+/*
+ * Later links run first, also where links of other kinds came between; what
+ * sets_check() verifies after each step of each test, for the longest lists.
+ */
+static void test_program_order(struct env_sets *t)
+{
+	static const int progs[] = {
+		SETS_IP_1, SETS_ONE_FENTRY, SETS_FSESSION_1, SETS_ARG_1, SETS_ONE_FSESSION,
+		SETS_COOKIE_1, SETS_IP_2, SETS_FEXIT_1, SETS_ONE_FEXIT, SETS_FEXIT_2,
+		SETS_ARG_2, SETS_FSESSION_2,
+	};
+	const int cnt = ARRAY_SIZE(progs);
+	int i;
+
+	for (i = 0; i < cnt; i++) {
+		if (!attach_and_check(t, progs[i], ALL_FUNCS))
+			goto out;
+	}
+	/* what comes back is the newest */
+	for (i = 0; i < cnt; i++) {
+		if (!detach_and_check(t, progs[i]) ||
+		    !attach_and_check(t, progs[i], i % 2 ? 0x2af : 0x1d3))
+			goto out;
+	}
+out:
+	sets_reset(t);
+}
+
+/* A program can be attached to a function once, but any number of times. */
+static void test_same_program(struct env_sets *t)
+{
+	static const __u32 clash[] = { 0x00f, 0x001, 0x3f8, ALL_FUNCS };
+	__u64 cookies[SETS_FUNCS];
+	struct bpf_link *link;
+	int i;
+
+	if (!attach_and_check(t, SETS_IP_1, 0x00f) || !attach_and_check(t, SETS_ARG_1, 0x0fc))
+		goto out;
+
+	for (i = 0; i < ARRAY_SIZE(clash); i++) {
+		link = attach_multi(t, SETS_IP_1, clash[i], NULL);
+		if (!ASSERT_ERR_PTR(link, "same program")) {
+			bpf_link__destroy(link);
+			goto out;
+		}
+		if (!ASSERT_EQ(libbpf_get_error(link), -EBUSY, "same program") ||
+		    !sets_check(t, "same program"))
+			goto out;
+	}
+
+	/* other functions are fine, with other cookies and without */
+	link = attach_multi(t, SETS_IP_1, 0x0f0, NULL);
+	if (!ASSERT_OK_PTR(link, "other functions"))
+		goto out;
+	set_stamps(t, SETS_IP_1, 0x0f0);
+	t->slots[SETS_IP_1].mask = 0x0ff;
+	sets_check(t, "other functions");
+	ASSERT_OK(bpf_link__destroy(link), "destroy");
+	t->slots[SETS_IP_1].mask = 0x00f;
+	if (!sets_check(t, "first link remains"))
+		goto out;
+
+	set_default_cookies(SETS_BOTH_1, cookies);
+	if (!ASSERT_OK(sets_attach_cookies(t, SETS_BOTH_1, 0x00f, cookies), "with cookies") ||
+	    !sets_check(t, "with cookies"))
+		goto out;
+	/* the cookies of the second link: another upper half */
+	for (i = 4; i < SETS_FUNCS; i++)
+		cookies[i] ^= 0x5500000000000000ULL;
+	link = attach_multi(t, SETS_BOTH_1, 0x3f0, cookies);
+	if (!ASSERT_OK_PTR(link, "other cookies"))
+		goto out;
+	set_stamps(t, SETS_BOTH_1, 0x3f0);
+	t->slots[SETS_BOTH_1].mask = ALL_FUNCS;
+	memcpy(t->slots[SETS_BOTH_1].cookies, cookies, sizeof(cookies));
+	sets_check(t, "other cookies");
+
+	/* the first link goes, the second stays */
+	ASSERT_OK(bpf_link__destroy(t->slots[SETS_BOTH_1].link), "destroy");
+	t->slots[SETS_BOTH_1].link = link;
+	t->slots[SETS_BOTH_1].mask = 0x3f0;
+	sets_check(t, "second link remains");
+out:
+	sets_reset(t);
+}
+
+/* A skeleton with just one of its programs, for many copies of it. */
+static struct tracing_multi_sets *load_one(const char *name)
+{
+	struct tracing_multi_sets *skel;
+	struct bpf_program *prog;
+
+	skel = tracing_multi_sets__open();
+	if (!ASSERT_OK_PTR(skel, "tracing_multi_sets__open"))
+		return NULL;
+	bpf_object__for_each_program(prog, skel->obj)
+		bpf_program__set_autoload(prog, !strcmp(bpf_program__name(prog), name));
+	if (!ASSERT_OK(tracing_multi_sets__load(skel), "tracing_multi_sets__load")) {
+		tracing_multi_sets__destroy(skel);
+		return NULL;
+	}
+	skel->bss->pid = getpid();
+	return skel;
+}
+
+/* Each copy of arg_1 must have run at each function of its mask, once. */
+static bool check_copies(struct env_sets *t, struct tracing_multi_sets **copies,
+			 const __u32 *masks, int cnt, const char *step)
+{
+	__u64 sum;
+	int i, f;
+
+	for (i = 0; i < cnt; i++)
+		memset(copies[i]->bss->hits, 0, sizeof(copies[i]->bss->hits));
+	if (!sets_check(t, step))
+		return false;
+	for (i = 0; i < cnt; i++) {
+		for (sum = 0, f = 0; f < SETS_FUNCS; f++)
+			sum += copies[i]->bss->hits[SETS_ARG_1][f];
+		if (!ASSERT_EQ(sum, __builtin_popcount(masks[i]), step))
+			return false;
+	}
+	return true;
+}
+
+/* BPF_MAX_TRAMP_LINKS holds per function, whatever links the programs are of. */
+static void test_program_limit(struct env_sets *t)
+{
+	LIBBPF_OPTS(bpf_tracing_multi_opts, opts);
+	struct tracing_multi_sets **copies = NULL;
+	__u32 *masks = NULL;
+	int i, f, max;
+
+	max = get_bpf_max_tramp_links();
+	if (!ASSERT_GT(max, 2, "bpf_max_tramp_links"))
+		goto out;
+	copies = calloc(max, sizeof(*copies));
+	masks = calloc(max, sizeof(*masks));
+	if (!ASSERT_OK_PTR(copies, "calloc") || !ASSERT_OK_PTR(masks, "calloc"))
+		goto out;
+
+	/* bpf_fentry_test3 gets all of them, the others about half */
+	for (i = 0; i < max; i++) {
+		__u32 ids[SETS_FUNCS];
+		int cnt = 0;
+
+		masks[i] = (i * 0x9d + 0x3b) % ALL_FUNCS | 1 << 2;
+		for (f = 0; f < SETS_FUNCS; f++) {
+			if (masks[i] & (1 << f))
+				ids[cnt++] = t->ids[f];
+		}
+		copies[i] = load_one("arg_1");
+		if (!copies[i])
+			goto out;
+		opts.ids = ids;
+		opts.cnt = cnt;
+		copies[i]->links.arg_1 =
+			bpf_program__attach_tracing_multi(copies[i]->progs.arg_1, NULL, &opts);
+		if (!ASSERT_OK_PTR(copies[i]->links.arg_1, "attach"))
+			goto out;
+	}
+	if (!check_copies(t, copies, masks, max, "full"))
+		goto out;
+
+	/* one more is too much: with only that function, and among others */
+	if (!ASSERT_EQ(sets_attach(t, SETS_IP_1, 1 << 2), -E2BIG, "one more") ||
+	    !check_copies(t, copies, masks, max, "one more") ||
+	    !ASSERT_EQ(sets_attach(t, SETS_IP_1, ALL_FUNCS), -E2BIG, "among others") ||
+	    !check_copies(t, copies, masks, max, "among others") ||
+	    !ASSERT_EQ(sets_attach(t, SETS_FEXIT_1, 0x00f), -E2BIG, "fexit") ||
+	    !check_copies(t, copies, masks, max, "fexit") ||
+	    !ASSERT_EQ(sets_attach(t, SETS_FSESSION_1, 0x3fc), -E2BIG, "fsession") ||
+	    !check_copies(t, copies, masks, max, "fsession"))
+		goto out;
+	/* the other functions have room */
+	if (!attach_and_check(t, SETS_IP_1, ALL_FUNCS & ~(1 << 2)) ||
+	    !check_copies(t, copies, masks, max, "beside") ||
+	    !detach_and_check(t, SETS_IP_1))
+		goto out;
+
+	/* a place becomes free: a session takes two, anything else one */
+	ASSERT_OK(bpf_link__destroy(copies[1]->links.arg_1), "destroy");
+	copies[1]->links.arg_1 = NULL;
+	masks[1] = 0;
+	if (!check_copies(t, copies, masks, max, "one less") ||
+	    !ASSERT_EQ(sets_attach(t, SETS_FSESSION_1, ALL_FUNCS), -E2BIG, "session") ||
+	    !check_copies(t, copies, masks, max, "session") ||
+	    !attach_and_check(t, SETS_IP_1, ALL_FUNCS) ||
+	    !check_copies(t, copies, masks, max, "full again"))
+		goto out;
+out:
+	for (i = 0; copies && i < max; i++)
+		tracing_multi_sets__destroy(copies[i]);
+	free(copies);
+	free(masks);
+	sets_reset(t);
+}
+
+/* An id between two functions of the kernel that is no function. */
+static __u32 find_non_func(struct btf *btf, __u32 from, __u32 to)
+{
+	const struct btf_type *type;
+	__u32 id;
+
+	for (id = from; id < to; id++) {
+		type = btf__type_by_id(btf, id);
+		if (type && !btf_is_func(type))
+			return id;
+	}
+	return 0;
+}
+
+/* A link that fails on one of its ids changes nothing at the others. */
+static void test_rollback(struct env_sets *t)
+{
+	static const char * const denied[] = {
+		"migrate_disable", "migrate_enable", "___migrate_enable",
+		"__rcu_read_lock", "rcu_read_unlock_strict", "preempt_count_add",
+	};
+	static const int progs[] = { SETS_ARG_2, SETS_IP_2, SETS_FEXIT_2, SETS_FSESSION_2 };
+	static const __u32 masks[] = { ALL_FUNCS, 0x0f3, 0x008 };
+	__u32 bad[16], first, last;
+	int i, j, k, id, err, cnt = 0;
+
+	/* before all functions and after them, and no type at all */
+	bad[cnt++] = 0;
+	bad[cnt++] = 1;
+	bad[cnt++] = btf__type_cnt(t->btf);
+	bad[cnt++] = btf__type_cnt(t->btf) + 1000;
+	bad[cnt++] = INT_MAX;
+	bad[cnt++] = UINT_MAX;
+	/* a type that is not a function, between two that are */
+	first = find_func_id(t->btf, "bpf_fentry_test1");
+	last = find_func_id(t->btf, "vfs_read");
+	if (!ASSERT_GT((int)last, 0, "vfs_read"))
+		goto out;
+	id = first < last ? find_non_func(t->btf, first, last) : find_non_func(t->btf, last, first);
+	if (!ASSERT_GT(id, 0, "find_non_func"))
+		goto out;
+	bad[cnt++] = id;
+	/* functions that no tracing program may be attached to */
+	for (i = 0; i < ARRAY_SIZE(denied) && cnt < ARRAY_SIZE(bad); i++) {
+		id = find_func_id(t->btf, denied[i]);
+		/* some kernels inline one or the other */
+		if (id > 0 && ksym_get_addr(denied[i]))
+			bad[cnt++] = id;
+	}
+
+	/* what must not change */
+	if (!attach_and_check(t, SETS_IP_1, 0x15f) ||
+	    !attach_and_check(t, SETS_ARG_1, 0x0f3) ||
+	    !attach_and_check(t, SETS_COOKIE_1, 0x23c) ||
+	    !attach_and_check(t, SETS_ONE_FENTRY_5, 0) ||
+	    !attach_and_check(t, SETS_FEXIT_1, 0x018))
+		goto out;
+
+	for (i = 0; i < cnt; i++) {
+		t->bad_ids[0] = bad[i];
+		t->bad_ids[1] = last;
+		t->bad_cnt = 2;
+		for (j = 0; j < ARRAY_SIZE(progs); j++) {
+			for (k = 0; k < ARRAY_SIZE(masks); k++) {
+				err = sets_attach(t, progs[j], masks[k]);
+				if (!ASSERT_LT(err, 0, "bad id")) {
+					printf("id %u of %u\n", bad[i], btf__type_cnt(t->btf));
+					goto out;
+				}
+				if (!sets_check(t, "bad id"))
+					goto out;
+			}
+		}
+	}
+
+	/* the same id twice */
+	t->bad_ids[0] = t->ids[3];
+	t->bad_cnt = 1;
+	if (!ASSERT_EQ(sets_attach(t, SETS_IP_2, ALL_FUNCS), -EINVAL, "same id") ||
+	    !sets_check(t, "same id"))
+		goto out;
+	t->bad_cnt = 0;
+
+	/* all of it works without them */
+	if (!attach_and_check(t, SETS_IP_2, ALL_FUNCS) ||
+	    !detach_and_check(t, SETS_IP_1) ||
+	    !detach_and_check(t, SETS_ARG_1) ||
+	    !detach_and_check(t, SETS_IP_2))
+		goto out;
+out:
+	sets_reset(t);
+}
+
+/* Threads that call all functions, and threads that move links meanwhile. */
+#define CALLERS_MAX	4
+#define CHURNERS	2
+
+static const int churn_progs[CHURNERS][7] = {
+	{ SETS_ARG_1, SETS_IP_1, SETS_COOKIE_1, SETS_BOTH_1, SETS_ONE_FENTRY,
+	  SETS_FEXIT_1, SETS_FSESSION_1 },
+	{ SETS_ARG_2, SETS_IP_2, SETS_COOKIE_2, SETS_BOTH_2, SETS_ONE_FMOD_RET,
+	  SETS_ONE_FENTRY_5, SETS_FSESSION_2 },
+};
+
+struct caller {
+	pthread_t thread;
+	bool started;
+	int cpu;
+	int prog_fd;
+	__u64 runs;
+	int err;
+};
+
+struct churner {
+	pthread_t thread;
+	bool started;
+	struct env_sets *t;
+	const int *progs;
+	int cnt;
+	unsigned int seed;
+	int err;
+};
+
+/* a run ends after so many changes; slow machines give up earlier */
+#define CHANGES		60
+#define SECONDS_MAX	10
+
+static bool stop_callers, stop_churners;
+static int changes;
+
+static void *caller_fn(void *arg)
+{
+	struct caller *caller = arg;
+	cpu_set_t cpus;
+
+	CPU_ZERO(&cpus);
+	CPU_SET(caller->cpu, &cpus);
+	/* several on one CPU find out less, but nothing wrong */
+	pthread_setaffinity_np(pthread_self(), sizeof(cpus), &cpus);
+
+	while (!__atomic_load_n(&stop_callers, __ATOMIC_RELAXED)) {
+		LIBBPF_OPTS(bpf_test_run_opts, topts);
+
+		/* it fails when a function returned anything unexpected */
+		caller->err = bpf_prog_test_run_opts(caller->prog_fd, &topts);
+		if (caller->err)
+			break;
+		/* patching waits until each task has slept or run in user space */
+		if (++caller->runs % 64 == 0)
+			usleep(1);
+	}
+	return NULL;
+}
+
+static void *churner_fn(void *arg)
+{
+	struct churner *churner = arg;
+	struct env_sets *t = churner->t;
+
+	while (!__atomic_load_n(&stop_churners, __ATOMIC_RELAXED)) {
+		int p = churner->progs[rand_r(&churner->seed) % churner->cnt];
+
+		/* no two churners have a program in common */
+		if (t->slots[p].link)
+			churner->err = sets_detach(t, p);
+		else
+			churner->err = sets_attach(t, p, rand_r(&churner->seed) % ALL_FUNCS + 1);
+		if (churner->err)
+			break;
+		__atomic_fetch_add(&changes, 1, __ATOMIC_RELAXED);
+	}
+	return NULL;
+}
+
+static __u64 prog_misses(struct bpf_program *prog)
+{
+	struct bpf_prog_info info = {};
+	__u32 len = sizeof(info);
+
+	if (!ASSERT_OK(bpf_prog_get_info_by_fd(bpf_program__fd(prog), &info, &len), "prog_info"))
+		return 0;
+	return info.recursion_misses;
+}
+
+/*
+ * A link that comes while others call and churn sees each call that this
+ * thread makes until the link goes, and none later.
+ */
+#define TRANSIENT_CALLS	5
+
+static bool check_transient(struct env_sets *t, int p)
+{
+	struct tracing_multi_sets__bss *bss = t->skel->bss;
+	int i, fd = bpf_program__fd(t->slots[p].prog);
+	__u64 misses, runs, expected;
+
+	bss->tid_hits[p] = 0;
+	misses = prog_misses(t->slots[p].prog);
+	if (!ASSERT_OK(sets_attach(t, p, 0x2db), "attach"))
+		return false;
+	expected = TRANSIENT_CALLS * __builtin_popcount(t->slots[p].mask);
+	for (i = 0; i < TRANSIENT_CALLS; i++) {
+		LIBBPF_OPTS(bpf_test_run_opts, topts);
+
+		if (!ASSERT_OK(bpf_prog_test_run_opts(fd, &topts), "test_run"))
+			return false;
+	}
+	runs = bss->tid_hits[p];
+	if (!ASSERT_OK(sets_detach(t, p), "detach"))
+		return false;
+	misses = prog_misses(t->slots[p].prog) - misses;
+	for (i = 0; i < TRANSIENT_CALLS; i++) {
+		LIBBPF_OPTS(bpf_test_run_opts, topts);
+
+		if (!ASSERT_OK(bpf_prog_test_run_opts(fd, &topts), "test_run"))
+			return false;
+	}
+	/* misses may be other threads' */
+	return ASSERT_LE(runs, expected, "transient runs") &&
+	       ASSERT_GE(runs + misses, expected, "transient runs and misses") &&
+	       ASSERT_EQ(bss->tid_hits[p], runs, "runs after detach");
+}
+
+static int start_callers(struct env_sets *t, struct caller *callers, int prog)
+{
+	cpu_set_t cpus;
+	int i, cpu = 0, cnt = 0;
+
+	if (!ASSERT_OK(sched_getaffinity(0, sizeof(cpus), &cpus), "sched_getaffinity"))
+		return -1;
+	for (i = 0; i < CALLERS_MAX && i < CPU_COUNT(&cpus); i++, cpu++) {
+		while (!CPU_ISSET(cpu, &cpus))
+			cpu++;
+		callers[i].cpu = cpu;
+		callers[i].prog_fd = bpf_program__fd(t->slots[prog].prog);
+		if (!ASSERT_OK(pthread_create(&callers[i].thread, NULL, caller_fn, &callers[i]),
+			       "pthread_create"))
+			return -1;
+		callers[i].started = true;
+		cnt++;
+	}
+	return cnt;
+}
+
+static void check_stable(struct env_sets *t, int p, __u64 misses, __u64 calls)
+{
+	struct tracing_multi_sets__bss *bss = t->skel->bss;
+	__u32 mask = t->slots[p].mask;
+	__u64 sum = 0, hits, max;
+	char what[64];
+	int f;
+
+	for (f = 0; f < SETS_FUNCS; f++) {
+		snprintf(what, sizeof(what), "%s at %s", descs[p].name, func_names[f]);
+		hits = bss->hits[p][f];
+		max = calls * expected_hits(t, p, f);
+		ASSERT_LE(hits, max, what);
+		ASSERT_GE(hits + misses, max, what);
+		sum += hits;
+		if (is_session(p)) {
+			ASSERT_LE(bss->exits[p][f], max, what);
+			ASSERT_GE(bss->exits[p][f] + misses, max, what);
+			sum += bss->exits[p][f];
+		}
+	}
+	/* the whole truth: each call is either a run or a miss */
+	ASSERT_EQ(sum + misses, calls * __builtin_popcount(mask) * (is_session(p) ? 2 : 1),
+		  descs[p].name);
+}
+
+/*
+ * Programs that stay see each call exactly once while others come and go.
+ * That is what is atomic about an attach, a detach, a split, a merge and a
+ * move to another kind of trampoline.
+ */
+static void run_concurrent(struct env_sets *t, const int *stable, int stable_cnt,
+			   const int *churn_cnt, bool transient)
+{
+	struct caller callers[CALLERS_MAX] = {};
+	struct churner churners[CHURNERS] = {};
+	__u64 misses[4], calls = 0, end;
+	int i, err = 0;
+
+	forget_hits(t);
+	t->skel->bss->tid = syscall(SYS_gettid);
+	stop_callers = false;
+	stop_churners = false;
+	changes = 0;
+
+	for (i = 0; i < stable_cnt; i++) {
+		misses[i] = prog_misses(t->slots[stable[i]].prog);
+		if (!ASSERT_OK(sets_attach(t, stable[i], ALL_FUNCS), descs[stable[i]].name))
+			goto out;
+	}
+
+	if (start_callers(t, callers, SETS_ARG_4) < 0)
+		goto stop;
+	for (i = 0; i < CHURNERS; i++) {
+		churners[i].t = t;
+		churners[i].progs = churn_progs[i];
+		churners[i].cnt = churn_cnt[i];
+		churners[i].seed = 4711 + i;
+		if (!ASSERT_OK(pthread_create(&churners[i].thread, NULL, churner_fn, &churners[i]),
+			       "pthread_create"))
+			goto stop;
+		churners[i].started = true;
+	}
+
+	end = get_time_ns() + SECONDS_MAX * 1000000000ULL;
+	while (get_time_ns() < end && __atomic_load_n(&changes, __ATOMIC_RELAXED) < CHANGES) {
+		if (!transient) {
+			usleep(1000);
+			continue;
+		}
+		if (!check_transient(t, SETS_ARG_3) || !check_transient(t, SETS_COOKIE_3))
+			break;
+		calls += 2 * 2 * TRANSIENT_CALLS;
+	}
+
+stop:
+	__atomic_store_n(&stop_churners, true, __ATOMIC_RELAXED);
+	for (i = 0; i < CHURNERS; i++) {
+		if (!churners[i].started)
+			continue;
+		pthread_join(churners[i].thread, NULL);
+		ASSERT_OK(churners[i].err, "attach or detach");
+	}
+	__atomic_store_n(&stop_callers, true, __ATOMIC_RELAXED);
+	for (i = 0; i < CALLERS_MAX; i++) {
+		if (!callers[i].started)
+			continue;
+		pthread_join(callers[i].thread, NULL);
+		err |= !ASSERT_OK(callers[i].err, "test_run");
+		calls += callers[i].runs;
+	}
+	if (err)
+		goto out;
+
+	ASSERT_GT(calls, 0, "calls");
+	ASSERT_GT(changes, 0, "changes");
+	for (i = 0; i < stable_cnt; i++) {
+		misses[i] = prog_misses(t->slots[stable[i]].prog) - misses[i];
+		check_stable(t, stable[i], misses[i], calls);
+		printf("%s: %llu calls, %llu misses, %d changes\n", descs[stable[i]].name,
+		       calls, misses[i], changes);
+	}
+	ASSERT_EQ(t->skel->bss->strays, 0, "strays");
+	/* whatever the churners left attached works */
+	sets_check(t, "after all");
+out:
+	sets_reset(t);
+}
+
+static void test_concurrent_fentry(struct env_sets *t)
+{
+	static const int stable[] = { SETS_ARG_4, SETS_IP_4, SETS_COOKIE_4 };
+	static const int churn_cnt[CHURNERS] = { 4, 4 };
+
+	/* alone, then with other programs that stay beside it */
+	run_concurrent(t, stable, 1, churn_cnt, false);
+	run_concurrent(t, stable, 3, churn_cnt, false);
+}
+
+static void test_concurrent_mixed(struct env_sets *t)
+{
+	static const int stable[][4] = {
+		{ SETS_ARG_4, SETS_IP_4 },
+		{ SETS_ARG_4, SETS_ONE_FSESSION },
+		{ SETS_IP_4, SETS_ONE_FEXIT, SETS_FEXIT_2 },
+	};
+	static const int stable_cnt[] = { 2, 2, 3 };
+	static const int churn_cnt[CHURNERS] = { 7, 7 };
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(stable); i++)
+		run_concurrent(t, stable[i], stable_cnt[i], churn_cnt, false);
+}
+
+/* a program that is attached and detached while others run and churn */
+static void test_concurrent_transient(struct env_sets *t)
+{
+	static const int stable[] = { SETS_ARG_4 };
+	static const int churn_cnt[CHURNERS] = { 7, 7 };
+
+	run_concurrent(t, stable, 1, churn_cnt, true);
+}
+
+void serial_test_tracing_multi_sets(void)
+{
+	struct env_sets t;
+
+#ifndef __x86_64__
+	test__skip();
+	return;
+#endif
+
+	if (sets_open(&t))
+		return;
+
+	if (test__start_subtest("same_set"))
+		test_two_links(&t, ALL_FUNCS, ALL_FUNCS);
+	if (test__start_subtest("subset"))
+		test_two_links(&t, ALL_FUNCS, 0x0d9);
+	if (test__start_subtest("superset"))
+		test_two_links(&t, 0x0d9, ALL_FUNCS);
+	if (test__start_subtest("disjoint"))
+		test_two_links(&t, 0x0d9, ALL_FUNCS & ~0x0d9);
+	if (test__start_subtest("intersection"))
+		test_two_links(&t, 0x0f7, 0x3de);
+	if (test__start_subtest("three_way"))
+		test_three_way(&t);
+	if (test__start_subtest("all_orders"))
+		test_all_orders(&t);
+	if (test__start_subtest("program_order"))
+		test_program_order(&t);
+	if (test__start_subtest("mixed"))
+		test_mixed(&t);
+	if (test__start_subtest("mixed_all"))
+		test_mixed_all(&t);
+	if (test__start_subtest("random_fentry"))
+		test_random_fentry(&t);
+	if (test__start_subtest("random_mixed"))
+		test_random_mixed(&t);
+	if (test__start_subtest("concurrent_fentry"))
+		test_concurrent_fentry(&t);
+	if (test__start_subtest("concurrent_mixed"))
+		test_concurrent_mixed(&t);
+	if (test__start_subtest("concurrent_transient"))
+		test_concurrent_transient(&t);
+	if (test__start_subtest("cookies"))
+		test_cookies(&t);
+	if (test__start_subtest("link_info"))
+		test_link_info(&t);
+	if (test__start_subtest("same_program"))
+		test_same_program(&t);
+	if (test__start_subtest("program_limit"))
+		test_program_limit(&t);
+	if (test__start_subtest("rollback"))
+		test_rollback(&t);
+
+	sets_close(&t);
+}

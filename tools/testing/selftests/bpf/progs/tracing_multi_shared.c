@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: GPL-2.0
+#include <vmlinux.h>
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_tracing.h>
+
+char _license[] SEC("license") = "GPL";
+
+#define MANY_MAX	512
+
+__u32 pid;
+
+/* calls by this process */
+__u64 hits[2];
+
+/* functions of a wide link, in the order of their cookies */
+__u64 many_ips[MANY_MAX];
+__u64 many_hits[2][MANY_MAX];
+/* runs where the cookie is not that of the address */
+__u64 many_strays;
+
+static __always_inline int count(int prog)
+{
+	if (bpf_get_current_pid_tgid() >> 32 == pid)
+		__sync_fetch_and_add(&hits[prog], 1);
+	return 0;
+}
+
+SEC("fentry.multi")
+int BPF_PROG(count_1)
+{
+	return count(0);
+}
+
+SEC("fentry.multi")
+int BPF_PROG(count_2)
+{
+	return count(1);
+}
+
+/* Any function, in any context. */
+static __always_inline int record_many(void *ctx, int prog)
+{
+	__u64 idx = bpf_get_attach_cookie(ctx);
+
+	if (idx >= MANY_MAX || many_ips[idx] != bpf_get_func_ip(ctx)) {
+		__sync_fetch_and_add(&many_strays, 1);
+		return 0;
+	}
+	__sync_fetch_and_add(&many_hits[prog][idx], 1);
+	return 0;
+}
+
+SEC("fentry.multi")
+int BPF_PROG(many_1)
+{
+	return record_many(ctx, 0);
+}
+
+SEC("fentry.multi")
+int BPF_PROG(many_2)
+{
+	return record_many(ctx, 1);
+}
+
+SEC("fentry.multi")
+int BPF_PROG(empty_1)
+{
+	return 0;
+}
+
+SEC("fentry.multi")
+int BPF_PROG(empty_2)
+{
+	return 0;
+}
+
+SEC("fsession/bpf_fentry_test1")
+int BPF_PROG(single)
+{
+	return 0;
+}
