@@ -293,7 +293,7 @@ static void bench_size(struct mfentry_bpf *skel, const struct funcs *funcs,
 	for (i = 0; i < repeat; i++)
 		bench_run(skel, &some, &runs[i], !i);
 	r = median_run(runs, repeat);
-	note("%zu functions: on %.6f s, off %.6f s, second %.6f s, %.6f s, %lld bytes, %zu bodies", n,
+	note("%zu functions: on %.6fs, off %.6fs, second %.6fs, %.6fs, %lld bytes, %zu bodies", n,
 	     r.costs[ATTACH].ns / 1e9, r.costs[DETACH].ns / 1e9,
 	     r.costs[SECOND_ATTACH].ns / 1e9, r.costs[SECOND_DETACH].ns / 1e9,
 	     r.mems[MEM].total, r.bodies);
