@@ -155,6 +155,7 @@ static int single_prepare(struct single *s)
 
 	s->tr = tr_lookup(s->fn);
 	s->im = NULL;
+	world.locked = s->tr;
 	if (!s->tr->nr_own) {
 		err = bpf_tramp_pin(s->tr);
 		if (err)
@@ -165,6 +166,7 @@ static int single_prepare(struct single *s)
 		goto out_abort;
 	s->tr->nr_own++;
 	s->im = image_generate(s->tr);
+	world.locked = NULL;
 	if (s->im)
 		return 0;
 	err = -ENOMEM;
@@ -172,6 +174,7 @@ static int single_prepare(struct single *s)
 out_abort:
 	bpf_tramp_pin_abort(s->tr);
 out_put:
+	world.locked = NULL;
 	bpf_tramp_tr_put(s->tr);
 	return err;
 }
@@ -202,7 +205,9 @@ static void single_commit(struct single *s)
 	image_activate(s->im);
 	if (old)
 		image_put(old);
+	world.locked = s->tr;
 	bpf_tramp_pin_commit(s->tr);
+	world.locked = NULL;
 	CHECK(!bpf_tramp_pin_pending(s->tr));
 	model_add(s->fn, &s->fn->own_link[s->slot], 0);
 	s->fn->nr_own++;
@@ -291,10 +296,12 @@ static void op_single_off(struct single *singles, u32 nr, bool now)
 		link = &s->fn->own_link[s->slot];
 		link->busy = true;
 		s->tr = s->fn->tr;
+		world.locked = s->tr;
 		single_del_prog(s);
 		bpf_tramp_tr_skip(s->tr, link->prog);
 		if (!bpf_tramp_unpin(s->tr, now))
 			single_update(s);
+		world.locked = NULL;
 		CHECK(model_del(s->fn, link));
 		s->fn->nr_own--;
 		check_gone(link);

@@ -83,6 +83,8 @@ static struct {
 	u32 nr_images;
 	u32 nr_in_flight;
 	u32 nr_batches;
+	/* the only trampoline whose lock is held; NULL: all are */
+	struct bpf_trampoline *locked;
 
 	/* of the running operation */
 	u32 sites_added;
@@ -260,6 +262,12 @@ static void images_release(u32 (*rnd)(u32 n), u32 one_in)
  * Trampolines
  */
 
+/* Lists and images change under the trampoline's lock, or if nobody knows it. */
+static void tr_is_locked(struct bpf_trampoline *tr)
+{
+	CHECK(!world.locked || tr == world.locked || list_empty(&tr->images));
+}
+
 static struct bpf_trampoline *tr_new(struct fn *fn)
 {
 	struct bpf_trampoline *tr = calloc(1, sizeof(*tr));
@@ -343,6 +351,7 @@ int bpf_tramp_tr_add(struct bpf_trampoline *tr, struct bpf_tramp_node *node)
 {
 	struct bpf_tramp_node *other;
 
+	tr_is_locked(tr);
 	CHECK(hlist_unhashed(&node->tramp_hlist));
 	if (tr->nr_progs >= world.max_progs)
 		return -E2BIG;
@@ -366,6 +375,7 @@ void bpf_tramp_tr_skip(struct bpf_trampoline *tr, struct bpf_prog *prog)
 	struct bpf_tramp_image *im;
 	u32 i;
 
+	tr_is_locked(tr);
 	list_for_each_entry(im, &tr->images, list)
 		for (i = 0; i < im->nr; i++)
 			if (im->progs[i].link->prog == prog)
@@ -381,6 +391,7 @@ int bpf_tramp_body_prepare(struct bpf_tramp_set *set)
 {
 	CHECK(bpf_tramp_sets_mutex.held);
 	CHECK(!set->tr->next && !set->prepared);
+	tr_is_locked(set->tr);
 	set->tr->next = image_generate(set->tr);
 	return set->tr->next ? 0 : -ENOMEM;
 }
@@ -390,6 +401,7 @@ int bpf_tramp_body_switch(struct bpf_tramp_set *set)
 	CHECK(bpf_tramp_sets_mutex.held);
 	CHECK(set->live && set->prepared && set->entry);
 	CHECK(set->tr->next);
+	tr_is_locked(set->tr);
 	if (should_fail())
 		return -EIO;
 	set->entry->jump = set->tr->next;
