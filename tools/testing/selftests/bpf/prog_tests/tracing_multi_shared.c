@@ -4,7 +4,6 @@
  * cookies in shared code, and ids that mean the same function.
  */
 #include <test_progs.h>
-#include <ctype.h>
 #include <bpf/btf.h>
 #include "bpf/libbpf_internal.h"
 #include "trace_helpers.h"
@@ -13,7 +12,7 @@
 /* bpf_fentry_test1 to bpf_fentry_test10, which bpf_prog_test_run() calls */
 #define FUNCS		10
 #define MANY_MAX	512
-#define DIRECT_LEN	256
+#define SITE_LEN	16
 
 /* A function that can be traced and whose name the kernel and BTF have. */
 struct traceable {
@@ -163,6 +162,7 @@ static int shared_open(struct shared_env *t)
 			goto error;
 		t->ids[i] = func->id;
 		t->addrs[i] = func->addr;
+		t->skel->bss->site_ips[i] = func->addr;
 	}
 	return 0;
 
@@ -364,48 +364,31 @@ static int settle_trampolines(void)
 	return cnt;
 }
 
-/* Where the call sites of the functions lead to. */
-static int read_directs(struct shared_env *t, char directs[FUNCS][DIRECT_LEN])
+/* The code that the functions begin with, and in it the branch to a trampoline. */
+static bool read_sites(struct shared_env *t, __u8 sites[FUNCS][SITE_LEN])
 {
-	char buf[1024], name[256], *direct;
-	int i, func = -1, cnt = 0;
-	FILE *f;
+	LIBBPF_OPTS(bpf_test_run_opts, topts);
+	int fd = bpf_program__fd(t->skel->progs.read_sites);
 
-	memset(directs, 0, FUNCS * DIRECT_LEN);
-	f = fopen("/sys/kernel/tracing/enabled_functions", "r") ?:
-	    fopen("/sys/kernel/debug/tracing/enabled_functions", "r");
-	if (!ASSERT_OK_PTR(f, "enabled_functions"))
-		return -1;
-	while (fgets(buf, sizeof(buf), f)) {
-		/* a function's further lines are indented */
-		if (!isspace(buf[0]) && sscanf(buf, "%255s", name) == 1) {
-			for (func = -1, i = 0; i < FUNCS; i++) {
-				if (!strcmp(name, t->names[i]))
-					func = i;
-			}
-		}
-		direct = strstr(buf, "direct");
-		if (func < 0 || !direct)
-			continue;
-		snprintf(directs[func], DIRECT_LEN, "%s", direct);
-		func = -1;
-		cnt++;
-	}
-	fclose(f);
-	return cnt;
+	if (!ASSERT_OK(bpf_prog_test_run_opts(fd, &topts), "read_sites") ||
+	    !ASSERT_EQ(topts.retval, 0, "read_sites"))
+		return false;
+	memcpy(sites, t->skel->bss->sites, sizeof(t->skel->bss->sites));
+	return true;
 }
 
-static bool same_directs(struct shared_env *t, char before[FUNCS][DIRECT_LEN], const char *step)
+/* cnt of the functions must begin with other code than before. */
+static bool check_sites(struct shared_env *t, __u8 before[FUNCS][SITE_LEN], int cnt,
+			const char *step)
 {
-	char now[FUNCS][DIRECT_LEN];
-	bool same = true;
-	int i;
+	__u8 now[FUNCS][SITE_LEN];
+	int i, changed = 0;
 
-	if (!ASSERT_EQ(read_directs(t, now), FUNCS, step))
+	if (!read_sites(t, now))
 		return false;
 	for (i = 0; i < FUNCS; i++)
-		same &= ASSERT_STREQ(now[i], before[i], step);
-	return same;
+		changed += !!memcmp(now[i], before[i], SITE_LEN);
+	return ASSERT_EQ(changed, cnt, step);
 }
 
 /* Few trampolines for many functions. */
@@ -468,30 +451,32 @@ out:
 /* A second program on the same functions leaves their call sites alone. */
 static void test_shared_sites(struct shared_env *t)
 {
-	struct bpf_link *link_1, *link_2 = NULL;
-	char directs[FUNCS][DIRECT_LEN];
+	struct bpf_link *link_1 = NULL, *link_2 = NULL;
+	__u8 idle[FUNCS][SITE_LEN], traced[FUNCS][SITE_LEN];
 
+	if (!read_sites(t, idle))
+		return;
 	link_1 = attach_ids(t->skel->progs.count_1, t->ids, FUNCS, NULL);
 	if (!ASSERT_OK_PTR(link_1, "attach") ||
-	    !ASSERT_EQ(read_directs(t, directs), FUNCS, "first link"))
+	    !check_sites(t, idle, FUNCS, "first link") || !read_sites(t, traced))
 		goto out;
 
 	link_2 = attach_ids(t->skel->progs.count_2, t->ids, FUNCS, NULL);
 	if (!ASSERT_OK_PTR(link_2, "attach") ||
 	    !check_counts(t, FUNCS, FUNCS, "second link") ||
-	    !same_directs(t, directs, "second link"))
+	    !check_sites(t, traced, 0, "second link"))
 		goto out;
 
 	ASSERT_OK(bpf_link__destroy(link_1), "destroy");
 	link_1 = NULL;
 	if (!check_counts(t, 0, FUNCS, "first link gone") ||
-	    !same_directs(t, directs, "first link gone"))
+	    !check_sites(t, traced, 0, "first link gone"))
 		goto out;
 
 	ASSERT_OK(bpf_link__destroy(link_2), "destroy");
 	link_2 = NULL;
 	check_counts(t, 0, 0, "no link");
-	ASSERT_EQ(read_directs(t, directs), 0, "no link");
+	check_sites(t, idle, 0, "no link");
 out:
 	bpf_link__destroy(link_1);
 	bpf_link__destroy(link_2);

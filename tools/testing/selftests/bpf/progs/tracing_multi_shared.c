@@ -5,6 +5,8 @@
 
 char _license[] SEC("license") = "GPL";
 
+#define FUNCS		10
+#define SITE_LEN	16
 #define MANY_MAX	512
 
 __u32 pid;
@@ -17,6 +19,10 @@ __u64 many_ips[MANY_MAX];
 __u64 many_hits[2][MANY_MAX];
 /* runs where the cookie is not that of the address */
 __u64 many_strays;
+
+/* functions, and the code that each begins with */
+__u64 site_ips[FUNCS];
+__u8 sites[FUNCS][SITE_LEN];
 
 static __always_inline int count(int prog)
 {
@@ -77,5 +83,17 @@ int BPF_PROG(empty_2)
 SEC("fsession/bpf_fentry_test1")
 int BPF_PROG(single)
 {
+	return 0;
+}
+
+SEC("syscall")
+int read_sites(void *ctx)
+{
+	int i;
+
+	for (i = 0; i < FUNCS; i++) {
+		if (bpf_probe_read_kernel(sites[i], SITE_LEN, (void *)site_ips[i]))
+			return 1;
+	}
 	return 0;
 }
