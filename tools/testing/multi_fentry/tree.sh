@@ -143,30 +143,47 @@ modified_files() {
 	done
 }
 
-# Source files that the pristine tree lacks. The kernel's own .gitignore files
-# tell them from what a build leaves behind.
-added_files() {
-	local git=$BUILD/.ignore.git
-
-	[ -d "$git" ] || git init -q --bare "$git"
-	touched_files | comm -23 - "$BUILD/.linux.files" |
-		grep -E '^(arch|kernel|include|lib|net|mm|Documentation|samples|tools)/' |
-		grep -E '\.([chS]|rst|sh|py|ld|yaml)$|/(Makefile|Kconfig|Build|config)$' |
-		grep -vE '/(generated|asm-offsets)|^tools/testing/selftests/bpf/(tools|no_alu32|cpuv4)/' |
-		{ git --git-dir="$git" --work-tree="$LINUX" check-ignore --no-index -v -n --stdin || true; } |
-		sed -n 's/^::\t//p'
+# candidates <directory at the top>: files there, relative to it, that the
+# pristine tree lacks and that have the name of a source.
+candidates() {
+	touched_files | comm -23 - "$BUILD/.linux.files" | sed -n "s|^$1/||p" |
+		grep -E '\.([chS]|rst|sh|py|ld|yaml)$|(^|/)(Makefile|Kconfig|Build|config)$' |
+		grep -vE '(^|/)generated/' || true
 }
 
-# refuse_edits: die when the tree holds work that is not in the repository.
+# Source files that the pristine tree lacks. The kernel's own .gitignore files
+# tell them from what a build leaves behind. Debian's ignores all of the top
+# with its last pattern: start one level below, with the patterns before it.
+added_files() {
+	local git=$BUILD/.ignore.git dir
+
+	[ -d "$git" ] || git init -q --bare "$git"
+	sed '/^\/\*$/,$d' "$LINUX/.gitignore" >"$git/info/exclude"
+	for dir in arch kernel include lib net mm samples tools Documentation; do
+		candidates "$dir" |
+			(cd "$LINUX/$dir"; git --git-dir="$git" --work-tree=. \
+				check-ignore --no-index -v -n --stdin || true) |
+			sed -n "s|^::\t|$dir/|p"
+	done
+}
+
+# refuse_edits [<directory>]: die when the tree holds work that is not in the
+# repository; the directory has what the tree is about to get.
 refuse_edits() {
-	local f edited=()
+	local f edited=() unlisted=()
 
 	while read -r f; do
-		[ "$(sha_of "$LINUX/$f")" = "$(applied_sha "$f" 1)" ] ||
-			cmp -s "$LINUX/$f" "$(repo_whole "$f")" || edited+=("$f")
+		if ! manifest_paths | grep -qxF -- "$f" && [ -z "$(applied_sha "$f" 1)" ]; then
+			unlisted+=("$f")
+		elif [ "$(sha_of "$LINUX/$f")" != "$(applied_sha "$f" 1)" ] &&
+		     ! { [ -n "${1:-}" ] && cmp -s "$LINUX/$f" "$1/$f"; }; then
+			edited+=("$f")
+		fi
 	done < <(modified_files; added_files)
 	[ "${#edited[@]}" -eq 0 ] ||
 		die "build/linux holds edits that the repository lacks (${edited[*]}); 'make refresh' takes them over, DISCARD=1 drops them"
+	[ "${#unlisted[@]}" -eq 0 ] ||
+		die "build/linux holds changes that belong to no patch (${unlisted[*]}); add 'file:' lines to the series and 'make refresh', or DISCARD=1 drops them"
 }
 
 # --- repository to tree ---
@@ -227,7 +244,6 @@ forget_path() {
 sync_tree() {
 	local tmp path from sha
 
-	[ -n "${DISCARD:-}" ] || refuse_edits
 	tmp=$(mktemp -d "$BUILD/sync.XXXXXX")
 	# shellcheck disable=SC2064 # the directory of now
 	trap "rm -rf '$tmp'" EXIT
@@ -243,6 +259,7 @@ sync_tree() {
 		sha=$(sha_of "$tmp/new/$path")
 		echo "$sha $(sha_of "$from") $path" >>"$tmp/applied"
 	done <"$tmp/paths"
+	[ -n "${DISCARD:-}" ] || refuse_edits "$tmp/new"
 	{ cut -d' ' -f3- "$APPLIED"; [ -z "${DISCARD:-}" ] || { modified_files; added_files; }; } |
 		sort -u | grep -vxF -f "$tmp/paths" | while read -r path; do
 			forget_path "$path"
@@ -322,11 +339,9 @@ refresh_tree() {
 	while read -r path; do
 		refresh_path "$path" "$tmp" <&-
 	done <"$tmp/all"
-	# What is in the repository now is what the tree holds.
-	[ -n "${DISCARD:-}" ] || sync_tree_quietly
+	# What is in the repository now has to give the tree that is there.
+	(sync_tree) || die "the refreshed files do not give build/linux yet; see above"
 }
-
-sync_tree_quietly() { (sync_tree) || die "the refreshed files do not give the tree back"; }
 
 # Would refresh change anything, were every file written anew?
 check_exact() {
