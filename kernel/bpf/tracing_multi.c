@@ -13,7 +13,6 @@
 #include <linux/kallsyms.h>
 #include <linux/log2.h>
 #include <linux/module.h>
-#include <linux/rhashtable.h>
 #include <linux/slab.h>
 #include <linux/sort.h>
 
@@ -195,8 +194,10 @@ void bpf_tramp_tr_put(struct bpf_trampoline *tr)
 
 /**
  * bpf_tramp_tr_has_images - may a task still be in an image of a trampoline?
- * @tr: the trampoline, its lock is held
+ * @tr: the trampoline
  *
+ * Context: a reference on @tr is held. Without its lock the answer can be late:
+ *          true when it has become false.
  * Return: true if so.
  */
 bool bpf_tramp_tr_has_images(struct bpf_trampoline *tr)
@@ -419,7 +420,11 @@ static int resolve_names(struct name *names, u32 nr, unsigned long *addrs)
 	if (!uniq || !uniq_addrs)
 		return -ENOMEM;
 
-	sort_nonatomic(names, nr, sizeof(*names), name_cmp, NULL);
+	/* BTF of the kernel is sorted by name, and the ids are sorted */
+	for (i = 1; i < nr && strcmp(names[i - 1].name, names[i].name) <= 0; i++)
+		;
+	if (i < nr)
+		sort_nonatomic(names, nr, sizeof(*names), name_cmp, NULL);
 	for (i = 0; i < nr; i++)
 		if (!i || strcmp(names[i].name, names[i - 1].name))
 			uniq[nr_uniq++] = names[i].name;
@@ -455,14 +460,14 @@ int bpf_tracing_multi_resolve(const struct bpf_prog *prog, const u32 *ids, u32 c
 {
 	struct btf *btf = prog->aux->attach_btf;
 	struct name *names __free(kvfree) = NULL;
+	u32 i, nr = 0, obj_id = btf_obj_id(btf);
 	struct bpf_tramp_site *site;
 	const struct btf_type *t;
-	u32 i, nr = 0;
 	int err;
 
 	mutex_lock(&bpf_tramp_sets_mutex);
 	for (i = 0; i < cnt; i++) {
-		site = bpf_tramp_site_find(bpf_trampoline_compute_key(NULL, btf, ids[i]));
+		site = bpf_tramp_site_find(obj_id, ids[i]);
 		addrs[i] = site ? site->ip - site->set->class.ip_off : 0;
 		nr += !site;
 	}
@@ -500,14 +505,16 @@ static int fill_req(struct bpf_prog *prog, u32 id, unsigned long addr, struct bp
 	struct bpf_tramp_site *site;
 	int err;
 
-	req->key = bpf_trampoline_compute_key(NULL, btf, id);
+	req->obj_id = btf_obj_id(btf);
+	req->btf_id = id;
 	/* what is checked below depends on the function only, and has been */
 	if (!prog->sleepable) {
 		guard(mutex)(&bpf_tramp_sets_mutex);
-		site = bpf_tramp_site_find(req->key);
+		site = bpf_tramp_site_find(req->obj_id, id);
 		if (site) {
 			req->ip = site->ip;
 			req->class = site->set->class;
+			req->class.solo = 0;
 			req->class.pin = NULL;
 			return 0;
 		}
@@ -533,7 +540,8 @@ static int req_cmp_cookie(const void *_a, const void *_b)
  * @prog: its program
  * @ids: BTF ids of the functions
  * @link: link with @ips set by bpf_tracing_multi_resolve(); they are replaced
- *        by the ftrace locations
+ *        by the ftrace locations, or freed if bpf_tracing_multi_ip() does
+ *        without
  *
  * Context: may sleep; takes all trampoline locks.
  * Return: 0, or an error with nothing changed: those of
@@ -567,9 +575,36 @@ int bpf_tracing_multi_attach_sets(struct bpf_prog *prog, const u32 *ids,
 	bpf_trampoline_lock_all();
 	err = bpf_tramp_sets_attach(&link->link, &link->tuples, reqs, link->cnt);
 	bpf_trampoline_unlock_all();
+	if (!err) {
+		/* the sites have them: 8 bytes a function less */
+		kvfree(link->ips);
+		link->ips = NULL;
+	}
+	err = min(err, 0);
 out:
 	kvfree(reqs);
 	return err;
+}
+
+/**
+ * bpf_tracing_multi_ip - ftrace location of a function of a link
+ * @link: an attached link
+ * @i: which of its functions
+ *
+ * Context: may sleep; takes bpf_tramp_sets_mutex.
+ * Return: the ftrace location.
+ */
+unsigned long bpf_tracing_multi_ip(const struct bpf_tracing_multi_link *link, u32 i)
+{
+	u32 obj_id = btf_obj_id(link->link.prog->aux->attach_btf);
+	struct bpf_tramp_site *site;
+
+	if (link->ips)
+		return link->ips[i];
+	guard(mutex)(&bpf_tramp_sets_mutex);
+	site = bpf_tramp_site_find(obj_id, link->ids[i]);
+	/* closed while its file is still open */
+	return site ? site->ip : 0;
 }
 
 /**

@@ -37,18 +37,16 @@
  */
 #include "trampoline_set_internal.h"
 
+/* Serializes all changes of sites, sets and tuples. */
 DEFINE_MUTEX(bpf_tramp_sets_mutex);
 
-static const struct rhashtable_params site_params = {
-	.key_len		= sizeof_field(struct bpf_tramp_site, ip),
-	.key_offset		= offsetof(struct bpf_tramp_site, ip),
-	.head_offset		= offsetof(struct bpf_tramp_site, ip_node),
-	.automatic_shrinking	= true,
-};
+/* Lookups by ip are few: one for each new site, and for single programs. */
+static DEFINE_HASHTABLE(sites_by_ip, 12);
 
-/* All sites, by ftrace location and by (BTF object, id) */
-static struct rhashtable sites_by_ip;
-static DEFINE_XARRAY(sites_by_key);
+/* By (BTF object, id) */
+static DEFINE_XARRAY(sites_by_id);
+
+static struct kmem_cache *site_cache;
 
 /* Tens of sets, up to one a function when all cookies differ */
 static DEFINE_HASHTABLE(sets, 10);
@@ -74,6 +72,7 @@ struct attach {
 	struct list_head *tuples;
 	const struct bpf_tramp_req *reqs;
 	u32 cnt;
+	int aliases;			/* some sites are known by other ids */
 	struct list_head touched;	/* sets that have parts */
 	struct list_head fresh;		/* sets that are made for parts */
 };
@@ -319,32 +318,42 @@ static void ghosts_prune(void)
 
 static struct bpf_tramp_site *site_find_ip(unsigned long ip)
 {
-	return rhashtable_lookup_fast(&sites_by_ip, &ip, site_params);
+	struct bpf_tramp_site *site;
+
+	hash_for_each_possible(sites_by_ip, site, ip_node, ip)
+		if (site->ip == ip)
+			return site;
+	return NULL;
+}
+
+static unsigned long site_index(u32 obj_id, u32 btf_id)
+{
+	return (u64)obj_id << 32 | btf_id;
 }
 
 /**
  * bpf_tramp_site_find - find the site of a BTF id
- * @key: bpf_trampoline_compute_key() of the BTF id
+ * @obj_id: the BTF object
+ * @btf_id: id in that
  *
  * A function that more than one id names is found by the id of the link that
  * covered it first.
  *
- * Context: bpf_tramp_sets_mutex is held, or the caller only wants to know @ip
- *          and class of sites that its own link covers.
+ * Context: bpf_tramp_sets_mutex is held.
  * Return: the site, or NULL if no link covers the function.
  */
-struct bpf_tramp_site *bpf_tramp_site_find(u64 key)
+struct bpf_tramp_site *bpf_tramp_site_find(u32 obj_id, u32 btf_id)
 {
-	return xa_load(&sites_by_key, key);
+	return xa_load(&sites_by_id, site_index(obj_id, btf_id));
 }
 
 static void site_free(struct bpf_tramp_site *site)
 {
 	list_del(&site->list);
 	site->set->nr_sites--;
-	rhashtable_remove_fast(&sites_by_ip, &site->ip_node, site_params);
-	xa_erase(&sites_by_key, site->key);
-	kfree(site);
+	hash_del(&site->ip_node);
+	xa_erase(&sites_by_id, site_index(site->obj_id, site->btf_id));
+	kmem_cache_free(site_cache, site);
 }
 
 static unsigned long site_solo(const struct bpf_tramp_site *site,
@@ -379,37 +388,34 @@ static struct bpf_tramp_site *site_add(const struct bpf_tramp_req *req)
 {
 	struct bpf_tramp_site *site;
 	struct bpf_tramp_set *set;
-	int err = -ENOMEM;
+	int err;
 
-	site = kzalloc_obj(*site);
+	site = kmem_cache_zalloc(site_cache, GFP_KERNEL);
 	if (!site)
 		return ERR_PTR(-ENOMEM);
 	site->ip = req->ip;
-	site->key = req->key;
+	site->obj_id = req->obj_id;
+	site->btf_id = req->btf_id;
 	site->ipmodify = bpf_tramp_ip_is_modified(req->ip);
 
-	err = xa_insert(&sites_by_key, site->key, site, GFP_KERNEL);
+	err = xa_insert(&sites_by_id, site_index(req->obj_id, req->btf_id), site, GFP_KERNEL);
 	if (err)
 		goto out_free;
-	err = rhashtable_insert_fast(&sites_by_ip, &site->ip_node, site_params);
-	if (err)
-		goto out_erase;
 	set = site_first_set(site, req);
 	if (!set) {
 		err = -ENOMEM;
-		goto out_remove;
+		goto out_erase;
 	}
+	hash_add(sites_by_ip, &site->ip_node, site->ip);
 	site->set = set;
 	list_add(&site->list, &set->sites);
 	set->nr_sites++;
 	return site;
 
-out_remove:
-	rhashtable_remove_fast(&sites_by_ip, &site->ip_node, site_params);
 out_erase:
-	xa_erase(&sites_by_key, site->key);
+	xa_erase(&sites_by_id, site_index(req->obj_id, req->btf_id));
 out_free:
-	kfree(site);
+	kmem_cache_free(site_cache, site);
 	return ERR_PTR(err);
 }
 
@@ -752,7 +758,7 @@ static void part_join(struct bpf_tramp_part *part, struct bpf_tramp_set *set)
 
 	list_for_each_entry(site, &part->sites, list) {
 		site->set = set;
-		site->req = NULL;
+		site->requested = false;
 	}
 	list_splice_init(&part->sites, &set->sites);
 	set->nr_sites += part->nr_sites;
@@ -762,6 +768,16 @@ static void part_join(struct bpf_tramp_part *part, struct bpf_tramp_set *set)
 static bool class_equal(const struct bpf_tramp_class *a, const struct bpf_tramp_class *b)
 {
 	return !memcmp(&a->model, &b->model, sizeof(a->model)) && a->ip_off == b->ip_off;
+}
+
+/* Has the first request for the function the same cookie? There are few such. */
+static bool same_cookie(struct attach *at, const struct bpf_tramp_req *req)
+{
+	const struct bpf_tramp_req *first;
+
+	for (first = at->reqs; first->ip != req->ip; first++)
+		;
+	return first->cookie == req->cookie;
 }
 
 static int gather_one(struct attach *at, const struct bpf_tramp_req *req)
@@ -781,9 +797,10 @@ static int gather_one(struct attach *at, const struct bpf_tramp_req *req)
 	set = site->set;
 	if (list_empty(&set->work))
 		list_add_tail(&set->work, &at->touched);
-	if (site->req)
-		/* two ids of one function */
-		return site->req->cookie == req->cookie ? 0 : -EINVAL;
+	if (site->btf_id != req->btf_id || site->obj_id != req->obj_id)
+		at->aliases = 1;
+	if (site->requested)
+		return same_cookie(at, req) ? 0 : -EINVAL;
 
 	/* requests that tell cookies apart come sorted by cookie */
 	part = list_first_entry_or_null(&set->parts, struct bpf_tramp_part, node);
@@ -795,7 +812,7 @@ static int gather_one(struct attach *at, const struct bpf_tramp_req *req)
 	list_move(&site->list, &part->sites);
 	set->nr_sites--;
 	part->nr_sites++;
-	site->req = req;
+	site->requested = true;
 	return 0;
 }
 
@@ -959,10 +976,8 @@ static int switch_entries(struct attach *at)
 			continue;
 		if (!err)
 			err = bpf_tramp_body_switch(set);
-		if (err) {
+		if (err)
 			set_abort(set);
-			set->stale = true;
-		}
 	}
 	return err;
 }
@@ -1085,7 +1100,8 @@ static int attach_locked(struct attach *at)
  *
  * Context: may sleep; takes bpf_tramp_sets_mutex; the caller holds all
  *          trampoline locks.
- * Return: 0, or an error, with everything as it was: -EINVAL if requests for
+ * Return: 0; 1 if bpf_tramp_site_find() does not know some of the functions by
+ *         these ids; or an error, with everything as it was: -EINVAL if requests for
  *         one function do not agree in model and cookie, -EBUSY if the program
  *         is attached to one of the functions already, -E2BIG if one has no
  *         place for another program, -ENOMEM, or what ftrace returned.
@@ -1105,7 +1121,7 @@ int bpf_tramp_sets_attach(struct bpf_link *link, struct list_head *tuples,
 	if (!err)
 		err = attach_locked(&at);
 	mutex_unlock(&bpf_tramp_sets_mutex);
-	return err;
+	return err ?: at.aliases;
 }
 
 /**
@@ -1374,11 +1390,12 @@ unlock:
 }
 
 /**
- * bpf_tramp_sets_init - make the tables
+ * bpf_tramp_sets_init - make the cache of sites
  *
  * Return: 0 or -ENOMEM.
  */
 int bpf_tramp_sets_init(void)
 {
-	return rhashtable_init(&sites_by_ip, &site_params);
+	site_cache = KMEM_CACHE(bpf_tramp_site, 0);
+	return site_cache ? 0 : -ENOMEM;
 }

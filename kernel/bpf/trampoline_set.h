@@ -59,6 +59,7 @@
  * struct bpf_tramp_class - what a function needs of a trampoline
  * @model: canonical function model
  * @ip_off: from the function's address to its ftrace location, in bytes
+ * @pad: 0
  * @solo: address of the only function, if that has to be in the body, else 0
  * @pin: dedicated trampoline of the only site, NULL for a shared set
  *
@@ -67,6 +68,7 @@
 struct bpf_tramp_class {
 	struct btf_func_model model;
 	u8 ip_off;
+	u8 pad[4];
 	unsigned long solo;
 	struct bpf_trampoline *pin;
 };
@@ -130,32 +132,38 @@ struct bpf_tramp_tuple {
  * struct bpf_tramp_site - a function that some fentry.multi link covers
  * @ip_node: in the table by ip
  * @ip: ftrace location
- * @key: bpf_trampoline_compute_key() of the BTF id it was first attached by
  * @set: what it runs
  * @list: in the set's sites
- * @req: while a link attaches: the request for it
+ * @obj_id: BTF object that the function was first attached by
+ * @btf_id: id in that
+ * @requested: while a link attaches: it covers the site
  * @ipmodify: a livepatch shares the function
+ *
+ * There is one for each traced function, so its size counts.
  */
 struct bpf_tramp_site {
-	struct rhash_head ip_node;
+	struct hlist_node ip_node;
 	unsigned long ip;
-	u64 key;
 	struct bpf_tramp_set *set;
 	struct list_head list;
-	const struct bpf_tramp_req *req;
-	bool ipmodify;
+	u32 obj_id;
+	u32 btf_id:30;
+	u32 requested:1;
+	u32 ipmodify:1;
 };
 
 /**
  * struct bpf_tramp_req - a function that a link is to be attached to
  * @ip: ftrace location
- * @key: bpf_trampoline_compute_key() of its BTF id
+ * @obj_id: its BTF object
+ * @btf_id: its id in that
  * @cookie: of the link for this function
  * @class: of the function, with neither pin nor solo
  */
 struct bpf_tramp_req {
 	unsigned long ip;
-	u64 key;
+	u32 obj_id;
+	u32 btf_id;
 	u64 cookie;
 	struct bpf_tramp_class class;
 };
@@ -170,7 +178,7 @@ static inline bool bpf_tramp_class_has_entry(const struct bpf_tramp_class *class
 extern struct mutex bpf_tramp_sets_mutex;
 
 int bpf_tramp_sets_init(void);
-struct bpf_tramp_site *bpf_tramp_site_find(u64 key);
+struct bpf_tramp_site *bpf_tramp_site_find(u32 obj_id, u32 btf_id);
 int bpf_tramp_sets_attach(struct bpf_link *link, struct list_head *tuples,
 			  const struct bpf_tramp_req *reqs, u32 cnt);
 void bpf_tramp_sets_detach(struct list_head *tuples);

@@ -218,9 +218,9 @@ static void check_sites(bool tidied)
 			continue;
 		}
 		nr_sites++;
-		CHECK(site->ip == fn->ip && !site->req);
-		CHECK(site->key == fn->key || site->key == fn->alias);
-		CHECK(bpf_tramp_site_find(site->key) == site);
+		CHECK(site->ip == fn->ip && !site->requested);
+		CHECK(site->btf_id == fn->id || site->btf_id == fn->alias);
+		CHECK(bpf_tramp_site_find(OBJ_ID, site->btf_id) == site);
 		set = site->set;
 		CHECK(class_equal(&set->class, &fn->class));
 		tr_visit(set->tr);
@@ -237,8 +237,7 @@ static void check_sites(bool tidied)
 		}
 		set->tr->nr_seen++;
 	}
-	CHECK(sites_by_ip.nelems == nr_sites);
-	CHECK(sites_by_key.nr == nr_sites);
+	CHECK(sites_by_id.nr == nr_sites);
 	CHECK(mem_count[MEM_SITE] == nr_sites);
 	CHECK(mem_count[MEM_SET] == nr_seen);
 	for (i = 0; i < nr_seen; i++)
@@ -335,10 +334,10 @@ static void check_nothing(void)
 
 	CHECK(list_empty(&untidy) && list_empty(&ghosts));
 	CHECK(hash_empty(sets));
-	CHECK(!mem_total && !sites_by_ip.nelems && !sites_by_key.nr);
+	CHECK(!mem_total && hash_empty(sites_by_ip) && !sites_by_id.nr);
 	CHECK(!world.nr_images && !world.nr_trs && !world.nr_batches);
-	for (i = 0; i < RHT_SIZE; i++)
-		CHECK(!sites_by_ip.bucket[i] && !sites_by_key.bucket[i]);
+	for (i = 0; i < XA_SIZE; i++)
+		CHECK(!sites_by_id.bucket[i]);
 }
 
 /*

@@ -170,7 +170,7 @@ static void test_duplicates(void)
 		nr_reqs = 0;
 		req_add(&world.fns[0], 7);
 		req_add(&world.fns[0], 7);
-		reqs[1].key = world.fns[0].alias;
+		reqs[1].btf_id = world.fns[0].alias;
 		req_add(&world.fns[3], 7);
 		req_add(&world.fns[3], 7);
 		req_add(&world.fns[0], 7);
@@ -182,7 +182,7 @@ static void test_duplicates(void)
 		req_add(&world.fns[1], 7);
 		req_add(&world.fns[0], 7);
 		req_add(&world.fns[0], 8);
-		reqs[2].key = world.fns[0].alias;
+		reqs[2].btf_id = world.fns[0].alias;
 		CHECK(op_attach(links[l]) == -EINVAL);
 
 		nr_reqs = 0;
@@ -205,16 +205,16 @@ static void test_other_id(void)
 	links_init(2, 0, 0);
 	nr_reqs = 0;
 	req_add(&world.fns[0], 0);
-	reqs[0].key = world.fns[0].alias;
+	reqs[0].btf_id = world.fns[0].alias;
 	CHECK(!op_attach(links[0]));
-	CHECK(bpf_tramp_site_find(world.fns[0].alias)->ip == world.fns[0].ip);
-	CHECK(!bpf_tramp_site_find(world.fns[0].key));
+	CHECK(bpf_tramp_site_find(OBJ_ID, world.fns[0].alias)->ip == world.fns[0].ip);
+	CHECK(!bpf_tramp_site_find(OBJ_ID, world.fns[0].id));
 	CHECK(!attach_mask(1, 0x3, 0));
 	CHECK(world.sites_added == 1);
 	op_detach(links[0]);
-	CHECK(bpf_tramp_site_find(world.fns[0].alias));
+	CHECK(bpf_tramp_site_find(OBJ_ID, world.fns[0].alias));
 	op_detach(links[1]);
-	CHECK(!bpf_tramp_site_find(world.fns[0].alias));
+	CHECK(!bpf_tramp_site_find(OBJ_ID, world.fns[0].alias));
 	test_end();
 }
 

@@ -15,9 +15,21 @@ static void req_add(struct fn *fn, u64 cookie)
 
 	memset(req, 0, sizeof(*req));
 	req->ip = fn->ip;
-	req->key = fn->key;
+	req->obj_id = OBJ_ID;
+	req->btf_id = fn->id;
 	req->cookie = cookie;
 	memcpy(&req->class, &fn->class, sizeof(fn->class));
+}
+
+/* Are functions asked for by ids that their sites are not known by? */
+static bool reqs_aliased(void)
+{
+	u32 i;
+
+	for (i = 0; i < nr_reqs; i++)
+		if (!bpf_tramp_site_find(OBJ_ID, reqs[i].btf_id))
+			return true;
+	return false;
 }
 
 static int req_cmp(const void *a, const void *b)
@@ -74,6 +86,10 @@ static int op_attach(struct bpf_link *link)
 	/* a link that attaches may have tuples for a moment */
 	err = bpf_tramp_sets_attach(link, &link->tuples, reqs, nr_reqs);
 	link->busy = false;
+	if (err >= 0) {
+		CHECK(err == reqs_aliased());
+		err = 0;
+	}
 	if (fault.fired)
 		CHECK(err);
 	else

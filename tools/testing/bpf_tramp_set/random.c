@@ -126,7 +126,7 @@ static void rnd_dups(void)
 		fn = fn_by_ip(reqs[i].ip);
 		cookie = reqs[i].cookie;
 		req_add(fn, chance(80) ? cookie : cookie + 1);
-		reqs[nr_reqs - 1].key = rnd(2) ? fn->key : fn->alias;
+		reqs[nr_reqs - 1].btf_id = rnd(2) ? fn->id : fn->alias;
 		if (chance(10))
 			reqs[nr_reqs - 1].class.model.nr_args++;
 	}
@@ -150,7 +150,7 @@ static void rnd_attach(const struct config *cfg, struct bpf_link *link)
 			req_add(&world.fns[i], rnd(cookies));
 	for (i = 0; i < nr_reqs; i++)
 		if (chance(10))
-			reqs[i].key = fn_by_ip(reqs[i].ip)->alias;
+			reqs[i].btf_id = fn_by_ip(reqs[i].ip)->alias;
 	if (chance(cfg->dup))
 		rnd_dups();
 	rnd_fault(cfg, 2 * cfg->fns);

@@ -92,6 +92,26 @@ static inline void kfree(void *data)
 	 mem_is(typeof(obj), site) ? MEM_SITE : MEM_PART)
 #define kzalloc_obj(obj)	((typeof(obj) *)mem_zalloc(sizeof(obj), mem_type(obj)))
 
+/* A cache of objects of one type */
+struct kmem_cache {
+	size_t size;
+	enum mem_type type;
+};
+
+#define KMEM_CACHE(name, flags)	kmem_cache_create(sizeof(struct name), mem_type(*(struct name *)0))
+
+static inline struct kmem_cache *kmem_cache_create(size_t size, enum mem_type type)
+{
+	static struct kmem_cache cache;
+
+	cache.size = size;
+	cache.type = type;
+	return &cache;
+}
+
+#define kmem_cache_zalloc(cache, gfp)	mem_zalloc((cache)->size, (cache)->type)
+#define kmem_cache_free(cache, obj)	kfree(obj)
+
 /* Mutex */
 struct mutex {
 	bool held;
@@ -121,80 +141,9 @@ static inline void mutex_unlock(struct mutex *mutex)
 
 #define lockdep_assert_held(mutex)	CHECK((mutex)->held)
 
-/* Table by key */
-#define RHT_SIZE	64
-
-struct rhash_head {
-	struct rhash_head *next;
-};
-
-struct rhashtable {
-	struct rhash_head *bucket[RHT_SIZE];
-	u32 nelems;
-};
-
-struct rhashtable_params {
-	u16 key_len;
-	u16 key_offset;
-	u16 head_offset;
-	bool automatic_shrinking;
-};
-
-static inline int rhashtable_init(struct rhashtable *ht, const struct rhashtable_params *params)
-{
-	memset(ht, 0, sizeof(*ht));
-	return params->key_len ? 0 : -EINVAL;
-}
-
-static inline struct rhash_head **rht_slot(struct rhashtable *ht, const void *key,
-					   const struct rhashtable_params params)
-{
-	struct rhash_head **slot = &ht->bucket[jhash(key, params.key_len, 0) % RHT_SIZE];
-
-	for (; *slot; slot = &(*slot)->next)
-		if (!memcmp((char *)*slot - params.head_offset + params.key_offset, key,
-			    params.key_len))
-			break;
-	return slot;
-}
-
-static inline void *rhashtable_lookup_fast(struct rhashtable *ht, const void *key,
-					   const struct rhashtable_params params)
-{
-	struct rhash_head *head = *rht_slot(ht, key, params);
-
-	return head ? (char *)head - params.head_offset : NULL;
-}
-
-static inline int rhashtable_insert_fast(struct rhashtable *ht, struct rhash_head *head,
-					 const struct rhashtable_params params)
-{
-	const char *obj = (char *)head - params.head_offset;
-	struct rhash_head **slot = rht_slot(ht, obj + params.key_offset, params);
-
-	if (*slot)
-		return -EEXIST;
-	if (should_fail())
-		return -ENOMEM;
-	head->next = NULL;
-	*slot = head;
-	ht->nelems++;
-	return 0;
-}
-
-static inline int rhashtable_remove_fast(struct rhashtable *ht, struct rhash_head *head,
-					 const struct rhashtable_params params)
-{
-	const char *obj = (char *)head - params.head_offset;
-	struct rhash_head **slot = rht_slot(ht, obj + params.key_offset, params);
-
-	CHECK(*slot == head);
-	*slot = head->next;
-	ht->nelems--;
-	return 0;
-}
-
 /* Table by number */
+#define XA_SIZE	64
+
 struct xa_item {
 	struct xa_item *next;
 	unsigned long index;
@@ -202,7 +151,7 @@ struct xa_item {
 };
 
 struct xarray {
-	struct xa_item *bucket[RHT_SIZE];
+	struct xa_item *bucket[XA_SIZE];
 	u32 nr;
 };
 
@@ -210,7 +159,7 @@ struct xarray {
 
 static inline struct xa_item **xa_slot(struct xarray *xa, unsigned long index)
 {
-	struct xa_item **slot = &xa->bucket[index % RHT_SIZE];
+	struct xa_item **slot = &xa->bucket[index % XA_SIZE];
 
 	while (*slot && (*slot)->index != index)
 		slot = &(*slot)->next;

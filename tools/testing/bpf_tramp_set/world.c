@@ -42,10 +42,13 @@ struct entry {
 	u64 cookie;
 };
 
+/* The BTF object of all functions */
+#define OBJ_ID	0x80000001
+
 struct fn {
 	unsigned long ip;
-	u64 key;
-	u64 alias;			/* a second BTF id */
+	u32 id;				/* BTF id */
+	u32 alias;			/* a second one */
 	struct bpf_tramp_class class;
 	struct bpf_tramp_image *branch;
 	struct bpf_trampoline *tr;	/* dedicated */
@@ -169,8 +172,8 @@ static void world_init(u32 nr_fns, u32 nr_classes, u32 max_progs)
 	for (i = 0; i < nr_fns; i++) {
 		fn = &world.fns[i];
 		fn->ip = 0x1000 + i * 16;
-		fn->key = (1ULL << 32) + i;
-		fn->alias = (2ULL << 32) + i;
+		fn->id = 1 + i;
+		fn->alias = 0x1001 + i;
 		fn_class(&fn->class, i * nr_classes / nr_fns);
 		for (j = 0; j < MAX_OWN; j++) {
 			fn->own_link[j].prog = &fn->own_prog[j];
