@@ -10,39 +10,48 @@ set -euo pipefail
 # shellcheck source=mfentry.sh
 . "$WORKSHOP/mfentry.sh"
 
-# measure <arguments ...>: both kernels, by the clock and by instructions.
-measure() {
-	local which
+# both <name> <arguments ...>: the same on both kernels, results kept.
+both() {
+	local which name=$1
 
+	shift
 	for which in base patched; do
-		msg "measuring the $which kernel by the clock ..."
-		TIMEOUT=1800 mfentry_run "$which" bench bench --functions "$COMMON" \
-			--json /run/out/bench.json "$@"
-		msg "measuring the $which kernel by instruction count ..."
-		ICOUNT=1 TIMEOUT=3600 mfentry_run "$which" icount bench --functions "$COMMON" \
-			--unit instructions --repeat 1 --json /run/out/icount.json "$@"
+		msg "measuring on the $which kernel: $name ..."
+		mfentry_run "$which" "$name" "$@" --functions "$COMMON" \
+			--json "/run/out/$name.json" >"$LOGS/$name-$which.log"
 	done
-	keep bench bench
-	keep icount icount
+	keep "$name" "$name"
+}
+
+# measure <arguments of bench ...>: by the clock, by instructions, and what a
+# hit costs in instructions.
+measure() {
+	export TIMEOUT=${TIMEOUT:-3600}
+	both bench bench "$@"
+	ICOUNT=1 both icount bench --unit instructions --repeat 1 "$@"
+	ICOUNT=1 both hit hit --unit instructions
+}
+
+compare() {
+	python3 "$WORKSHOP/mfentry/compare.py" --json "$RESULTS/bench.json" "$@" \
+		"$RESULTS"/bench-{base,patched}.json "$RESULTS"/icount-{base,patched}.json \
+		"$RESULTS"/hit-{base,patched}.json
 }
 
 main() {
 	x86_only
-	"$WORKSHOP/kernel.sh" base >/dev/null
-	"$WORKSHOP/kernel.sh" patched >/dev/null
+	get_kernels
 	build_mfentry
 	common_functions
 	case ${1:-} in
 	'')
 		# shellcheck disable=SC2086 # arguments are words
 		measure ${ARGS:-}
-		python3 "$WORKSHOP/mfentry/compare.py" "$RESULTS"/bench-{base,patched}.json
-		python3 "$WORKSHOP/mfentry/compare.py" "$RESULTS"/icount-{base,patched}.json
+		compare
 		;;
 	bars)
-		measure --n all
-		python3 "$WORKSHOP/mfentry/compare.py" --bars \
-			"$RESULTS"/bench-{base,patched}.json "$RESULTS"/icount-{base,patched}.json
+		measure --n all --repeat 1
+		compare --bars
 		;;
 	*) die "usage: bench.sh [bars]" ;;
 	esac

@@ -12,8 +12,7 @@ main() {
 	local which
 
 	x86_only
-	"$WORKSHOP/kernel.sh" base >/dev/null
-	"$WORKSHOP/kernel.sh" patched >/dev/null
+	get_kernels
 	build_mfentry
 	for which in patched base; do
 		msg "attaching one program to all functions of the $which kernel ..."

@@ -14,6 +14,17 @@ build_mfentry() {
 	unlock_builds
 }
 
+# Both kernels, fixed for the whole run; the files of the series may change.
+get_kernels() {
+	local which entry
+
+	declare -gA KERNEL_OF
+	for which in base patched; do
+		entry=$("$WORKSHOP/kernel.sh" "$which")
+		KERNEL_OF[$which]=$entry
+	done
+}
+
 # mfentry_run <base|patched> <name> <arguments ...>: run it in a guest; what it
 # writes to $OUT stays in build/vm-out/<name>-<base|patched>.
 mfentry_run() {
@@ -22,7 +33,8 @@ mfentry_run() {
 	shift 2
 	[ "$which" = patched ] || base=1
 	rm -rf "$BUILD/vm-out/$name"
-	BASE=$base "$WORKSHOP/vm.sh" --name "$name" -- "$MFENTRY" "$@"
+	BASE=$base "$WORKSHOP/vm.sh" --name "$name" \
+		--kernel "${KERNEL_OF[$which]}/bzImage" -- "$MFENTRY" "$@"
 }
 
 # keep <name> <file>: results of both kernels to build/results, for comparing.

@@ -16,39 +16,47 @@ set -euo pipefail
 # guest of its own, it takes no other result along.
 LONERS=tracing_multi_bench_attach
 
+# prepare <base|patched>: fix kernel and tests for the whole run; the files of
+# the series may change meanwhile.
+prepare() {
+	local entry
+
+	entry=$("$WORKSHOP/kernel.sh" "$1")
+	KERNEL_OF[$1]=$entry
+	entry=$("$WORKSHOP/selftests-build.sh" "$1")
+	TESTS_OF[$1]=$entry
+}
+
 # in_guest <base|patched> <name> <tests ...>: status of the guest.
 in_guest() {
-	local which=$1 name=selftests-$1-$2 tests kernel base=
+	local which=$1 name=selftests-$1-$2 base=
 
-	tests=$("$WORKSHOP/selftests-build.sh" "$which")
-	kernel=$("$WORKSHOP/kernel.sh" "$which")
 	[ "$which" = patched ] || base=1
 	shift 2
 	rm -rf "$BUILD/vm-out/$name"
-	BASE=$base TIMEOUT=${TIMEOUT:-1500} "$WORKSHOP/vm.sh" --name "$name" -- \
-		"$WORKSHOP/guest-selftests" "$tests" "$kernel" "$@"
+	BASE=$base TIMEOUT=${TIMEOUT:-1500} "$WORKSHOP/vm.sh" --name "$name" \
+		--kernel "${KERNEL_OF[$which]}/bzImage" -- "$WORKSHOP/guest-selftests" \
+		"${TESTS_OF[$which]}" "${KERNEL_OF[$which]}" "$@"
 }
 
 # Results of one kernel, from all its guests, as "<test> <result>".
 results_of() {
-	local dir t
+	local t files=("$BUILD/vm-out/selftests-$1-many/results"
+		"$BUILD/vm-out/selftests-$1-$LONERS/results")
 
-	for dir in "$BUILD/vm-out/selftests-$1-many" "$BUILD/vm-out/selftests-$1-$LONERS"; do
-		[ ! -e "$dir/results" ] || awk '{ print $2, $1 }' "$dir/results"
-	done
+	cat "${files[@]}" 2>/dev/null | awk '{ print $2, $1 }'
 	# What should have run and left nothing took its guest down.
 	while read -r t; do
-		grep -qsE "^[A-Z]+ $t\$" "$BUILD/vm-out/selftests-$1-"*/results || echo "$t DIED"
-	done <"$("$WORKSHOP/selftests-build.sh" "$1")/tests"
+		grep -qsE "^[A-Z]+ $t\$" "${files[@]}" || echo "$t DIED"
+	done <"${TESTS_OF[$1]}/tests"
 }
 
 run_all() {
-	local which=$1 tests st=0
+	local which=$1 list=${TESTS_OF[$1]}/tests st=0
 
-	tests=$("$WORKSHOP/selftests-build.sh" "$which")
-	msg "running $(wc -l <"$tests/tests") selftests on the $which kernel ..."
+	msg "running $(wc -l <"$list") selftests on the $which kernel ..."
 	# shellcheck disable=SC2046 # names of tests are words
-	in_guest "$which" many $(grep -vxF "$LONERS" "$tests/tests") || st=$?
+	in_guest "$which" many $(grep -vxF "$LONERS" "$list") || st=$?
 	if [ "$which" = base ]; then
 		# Known to die there; whether it does is a line of the table.
 		EXPECT_SPLAT='.*' in_guest "$which" "$LONERS" "$LONERS" 2>/dev/null || true
@@ -84,19 +92,32 @@ compare() {
 
 count() { awk -v re="$1" '$0 ~ re' "$LOGS/selftests.table" | wc -l; }
 
+# one <tests ...>: on one kernel, with what they say.
+one() {
+	local which=patched st=0
+
+	[ $# -gt 0 ] || die "usage: selftests.sh one <test ...>"
+	[ -z "${BASE:-}" ] || which=base
+	prepare "$which"
+	in_guest "$which" one "$@" || st=$?
+	cat "$BUILD/vm-out/selftests-$which-one/"*.log
+	! grep -vqs '^OK' "$BUILD/vm-out/selftests-$which-one/results" || st=1
+	exit "$st"
+}
+
 main() {
-	local bad=0 st_base=0 st_patched=0
+	local bad st_base=0 st_patched=0
+	declare -gA KERNEL_OF TESTS_OF
 
 	x86_only
 	mkdir -p "$LOGS"
 	if [ "${1:-}" = one ]; then
 		shift
-		[ $# -gt 0 ] || die "usage: selftests.sh one <test ...>"
-		st_patched=0
-		in_guest "$([ -n "${BASE:-}" ] && echo base || echo patched)" one "$@" || st_patched=$?
-		cat "$BUILD"/vm-out/selftests-*-one/*.log
-		exit "$st_patched"
+		one "$@"
 	fi
+	rm -f "$LOGS/selftests.table"
+	prepare base
+	prepare patched
 	run_all base || st_base=$?
 	run_all patched || st_patched=$?
 	{
