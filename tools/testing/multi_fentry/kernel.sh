@@ -17,7 +17,10 @@ KEEP=8
 # The compiler's cache serves all checkouts: nothing of the directory, the
 # time or the user goes into what is compiled.
 export CCACHE_NOHASHDIR=1 CCACHE_MAXSIZE=${CCACHE_MAXSIZE:-10G}
-export KBUILD_BUILD_TIMESTAMP=2026-01-01 KBUILD_BUILD_USER=multi KBUILD_BUILD_HOST=fentry
+# But no KBUILD_BUILD_TIMESTAMP: with it the kernel's make has pahole work on
+# one CPU. On several it writes BTF as many kernels have it, with some functions
+# under two ids, which the duplicate_ids selftest needs.
+export KBUILD_BUILD_USER=multi KBUILD_BUILD_HOST=fentry
 
 # Paths of the series that the kernel or its modules are made of.
 kernel_paths() {
@@ -31,6 +34,7 @@ ingredients() {
 
 	echo "source $("$WORKSHOP/tree.sh" id)"
 	echo "arch $ARCH"
+	echo "pahole -j$JOBS"
 	echo "config $(sha256sum <"$CONFIG")"
 	echo "cc $(gcc --version | head -n 1) / $(ld --version | head -n 1) / pahole $(pahole --version)"
 	[ "$1" = patched ] || return 0
