@@ -205,15 +205,6 @@ bool bpf_tramp_tr_has_images(struct bpf_trampoline *tr)
 	return !list_empty(&tr->images);
 }
 
-static int tr_nr_progs(struct bpf_trampoline *tr)
-{
-	int kind, nr = 0;
-
-	for (kind = 0; kind < BPF_TRAMP_MAX; kind++)
-		nr += tr->progs_cnt[kind];
-	return nr;
-}
-
 /**
  * bpf_tramp_tr_has_own_progs - has it programs that sets do not serve?
  * @tr: dedicated trampoline
@@ -223,7 +214,7 @@ static int tr_nr_progs(struct bpf_trampoline *tr)
  */
 bool bpf_tramp_tr_has_own_progs(struct bpf_trampoline *tr, u32 nr_tuples)
 {
-	return tr_nr_progs(tr) > nr_tuples;
+	return bpf_trampoline_nr_progs(tr) > nr_tuples;
 }
 
 /**
@@ -235,7 +226,7 @@ bool bpf_tramp_tr_has_own_progs(struct bpf_trampoline *tr, u32 nr_tuples)
  */
 int bpf_tramp_tr_add(struct bpf_trampoline *tr, struct bpf_tramp_node *node)
 {
-	return bpf_trampoline_add_prog(tr, node, tr_nr_progs(tr));
+	return bpf_trampoline_add_prog(tr, node, bpf_trampoline_nr_progs(tr));
 }
 
 /**

@@ -25,6 +25,16 @@ struct bpf_trampoline_ops {
 
 extern struct ftrace_ops direct_ops;
 
+/* Number of programs of a trampoline, of all kinds. */
+static inline int bpf_trampoline_nr_progs(const struct bpf_trampoline *tr)
+{
+	int kind, nr = 0;
+
+	for (kind = 0; kind < BPF_TRAMP_MAX; kind++)
+		nr += tr->progs_cnt[kind];
+	return nr;
+}
+
 void bpf_trampoline_lock_all(void);
 void bpf_trampoline_unlock_all(void);
 
