@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0
 # One program on every function of a running kernel, counting calls; the same
 # on the base kernel beside it. ARGS: for `mfentry demo`.
+# demo.sh bars: as a test of what it should show.
 set -euo pipefail
 # shellcheck source=lib.sh
 . "$(dirname "$0")/lib.sh"
@@ -21,8 +22,10 @@ main() {
 			>"$LOGS/demo-$which.log"
 	done
 	keep demo demo
-	cat "$LOGS/demo-patched.log"
-	python3 "$WORKSHOP/mfentry/compare.py" "$RESULTS/demo-base.json" "$RESULTS/demo-patched.json"
+	sed '/most called/,$d' "$LOGS/demo-patched.log"
+	echo
+	python3 "$WORKSHOP/mfentry/compare.py" ${1:+--bars} \
+		"$RESULTS/demo-base.json" "$RESULTS/demo-patched.json"
 }
 
 main "$@"; exit

@@ -81,6 +81,8 @@ compare() {
 				v = ""
 				if (b == "OK" && p != "OK")
 					v = "REGRESSION"
+				else if (b == "-" && p == "SKIP")
+					v = "skipped"
 				else if (b == "-" && p != "OK")
 					v = "NEW-FAILS"
 				else if (b != "OK" && p == "OK" && b != "-")
@@ -130,7 +132,8 @@ main() {
 		msg "error: the patched kernel's guest ended with status $st_patched"
 		bad=$((bad + 1))
 	fi
-	echo "selftests: $(count ' OK *(mended)?$') passed on patched, $bad against the series"
+	echo "selftests: $(count ' OK *(mended)?$') passed on patched, $(count 'skipped$')" \
+		"new ones skipped, $bad against the series"
 	[ "$bad" = 0 ]
 }
 

@@ -118,20 +118,22 @@ verify_am() {
 		die "git am of the series does not give the tree"
 }
 
-# checkpatch wants to see the kernel tree, for MAINTAINERS and spelling.txt.
+# From a directory without .git: checkpatch would call spdxcheck, which wants
+# Python packages that a machine rarely has.
 run_checkpatch() {
 	local f bad=0
 
 	: >"$LOGS/checkpatch.log"
 	for f in "$OUT"/000[1-9]*.patch "$OUT"/00[1-9][0-9]*.patch; do
-		perl "$BUILD/linux/scripts/checkpatch.pl" --root="$BUILD/linux" --strict \
-			--no-summary --terse --showfile \
-			--ignore FILE_PATH_CHANGES "$f" >>"$LOGS/checkpatch.log" 2>&1 || true
+		(cd "$OUT" && perl "$BUILD/linux/scripts/checkpatch.pl" --root="$BUILD/linux" \
+			--strict --no-summary --terse --showfile \
+			--ignore FILE_PATH_CHANGES "$f" 2>&1 || true) |
+			sed "s|^|$(basename "$f" | cut -c1-4): |" >>"$LOGS/checkpatch.log"
 	done
 	bad=$(grep -cE '(ERROR|WARNING|CHECK):' "$LOGS/checkpatch.log" || true)
 	if [ "$bad" != 0 ]; then
 		cat "$LOGS/checkpatch.log" >&2
-		msg "checkpatch --strict: $bad remarks"
+		msg "error: checkpatch --strict has $bad remarks on the series"
 		return 1
 	fi
 }
