@@ -125,7 +125,7 @@ run_checkpatch() {
 
 	: >"$LOGS/checkpatch.log"
 	for f in "$OUT"/000[1-9]*.patch "$OUT"/00[1-9][0-9]*.patch; do
-		(cd "$OUT" && perl "$BUILD/linux/scripts/checkpatch.pl" --root="$BUILD/linux" \
+		(cd "$OUT"; perl "$BUILD/linux/scripts/checkpatch.pl" --root="$BUILD/linux" \
 			--strict --no-summary --terse --showfile \
 			--ignore FILE_PATH_CHANGES "$f" 2>&1 || true) |
 			sed "s|^|$(basename "$f" | cut -c1-4): |" >>"$LOGS/checkpatch.log"
