@@ -10,26 +10,25 @@ set -euo pipefail
 # shellcheck source=mfentry.sh
 . "$WORKSHOP/mfentry.sh"
 
-# both <name> <arguments ...>: the same on both kernels, results kept.
-both() {
-	local which name=$1
-
-	shift
-	for which in base patched; do
-		msg "measuring on the $which kernel: $name ..."
-		mfentry_run "$which" "$name" "$@" --functions "$COMMON" \
-			--json "/run/out/$name.json" >"$LOGS/$name-$which.log"
-	done
-	keep "$name" "$name"
+# on_kernel <base|patched> <name> <arguments ...>
+on_kernel() {
+	mfentry_run "$1" "$2" "${@:3}" --functions "$COMMON" --json "/run/out/$2.json" \
+		>"$LOGS/$2-$1.log"
 }
 
-# measure <arguments of bench ...>: by the clock, by instructions, and what a
-# hit costs in instructions.
+# measure <arguments of bench ...>: by the clock, one after the other; by
+# instructions, which do not depend on what else runs; and what a hit costs.
 measure() {
 	export TIMEOUT=${TIMEOUT:-3600}
-	both bench bench "$@"
-	ICOUNT=1 both icount bench --unit instructions --repeat 1 "$@"
-	ICOUNT=1 both hit hit --unit instructions
+	msg "measuring by the clock: base, patched ..."
+	on_kernel base bench bench "$@"
+	on_kernel patched bench bench "$@"
+	msg "measuring by instruction count: base and patched ..."
+	ICOUNT=1 side_by_side on_kernel icount bench --unit instructions --repeat 1 "$@"
+	ICOUNT=1 side_by_side on_kernel hit hit --unit instructions
+	keep bench bench
+	keep icount icount
+	keep hit hit
 }
 
 compare() {

@@ -47,17 +47,29 @@ keep() {
 	done
 }
 
+# side_by_side <function> <arguments ...>: function <base|patched> arguments, in
+# two guests at once. For what does not depend on how fast a guest is.
+side_by_side() {
+	local base st=0
+
+	"$1" base "${@:2}" &
+	base=$!
+	"$1" patched "${@:2}" || st=$?
+	wait "$base" || st=$?
+	return "$st"
+}
+
+list_functions() {
+	mfentry_run "$1" list list --names /run/out/names >"$LOGS/list-$1.log"
+	sort "$BUILD/vm-out/list-$1/names" >"$RESULTS/functions-$1"
+}
+
 # The functions that both kernels let us attach to: the same work for both.
 common_functions() {
-	local which
-
 	COMMON=$RESULTS/functions
 	mkdir -p "$RESULTS"
-	for which in base patched; do
-		msg "listing the functions of the $which kernel ..."
-		mfentry_run "$which" list list --names /run/out/names >"$LOGS/list-$which.log"
-		sort "$BUILD/vm-out/list-$which/names" >"$RESULTS/functions-$which"
-	done
+	msg "listing the functions of both kernels ..."
+	side_by_side list_functions || die "mfentry list failed; see above"
 	comm -12 "$RESULTS/functions-base" "$RESULTS/functions-patched" >"$COMMON"
 	msg "$(wc -l <"$COMMON") functions on both kernels"
 }
