@@ -361,8 +361,12 @@ void bpf_tramp_body_retire(struct bpf_tramp_set *set)
 		bpf_tramp_image_put(tr->cur_image);
 	set->entry = NULL;
 	tr->cur_image = NULL;
-	/* bpf_tramp_ftrace_ops_func() must not take it for one that calls the function */
-	tr->flags &= ~(BPF_TRAMP_F_CALL_ORIG | BPF_TRAMP_F_ORIG_STACK);
+	/*
+	 * bpf_tramp_ftrace_ops_func() must not take it for one that calls the
+	 * function. It is asked again when a dedicated trampoline comes back.
+	 */
+	tr->flags &= ~(BPF_TRAMP_F_CALL_ORIG | BPF_TRAMP_F_ORIG_STACK |
+		       BPF_TRAMP_F_SHARE_IPMODIFY);
 }
 
 /**
@@ -542,8 +546,8 @@ int bpf_tracing_multi_attach_sets(struct bpf_prog *prog, const u32 *ids,
 				  struct bpf_tracing_multi_link *link)
 {
 	struct bpf_tramp_req *reqs;
+	int err, tries = 5;
 	u32 i;
-	int err;
 
 	/* converted arguments are for struct_ops only */
 	if (WARN_ON_ONCE(bpf_prog_has_arena_ctx_arg(prog)))
@@ -563,9 +567,12 @@ int bpf_tracing_multi_attach_sets(struct bpf_prog *prog, const u32 *ids,
 	if (prog->call_attach_cookie)
 		sort_nonatomic(reqs, link->cnt, sizeof(*reqs), req_cmp_cookie, NULL);
 
-	bpf_trampoline_lock_all();
-	err = bpf_tramp_sets_attach(&link->link, &link->tuples, reqs, link->cnt);
-	bpf_trampoline_unlock_all();
+	do {
+		bpf_trampoline_lock_all();
+		err = bpf_tramp_sets_attach(&link->link, &link->tuples, reqs, link->cnt);
+		bpf_trampoline_unlock_all();
+		/* a livepatch came between the choice of a set and the patching */
+	} while (err == -EAGAIN && --tries);
 	if (!err) {
 		/* the sites have them: 8 bytes a function less */
 		kvfree(link->ips);

@@ -81,6 +81,12 @@ struct attach {
  * Sets
  */
 
+/* Are they the same but for what binds them to one function? */
+static bool class_equal(const struct bpf_tramp_class *a, const struct bpf_tramp_class *b)
+{
+	return !memcmp(&a->model, &b->model, sizeof(a->model)) && a->ip_off == b->ip_off;
+}
+
 static u32 set_hash(const struct bpf_tramp_class *class, const struct list_head *tuples)
 {
 	const struct bpf_tramp_tuple *t;
@@ -366,18 +372,23 @@ static unsigned long site_solo(const struct bpf_tramp_site *site,
 static struct bpf_tramp_set *site_first_set(const struct bpf_tramp_site *site,
 					    const struct bpf_tramp_req *req)
 {
-	struct bpf_tramp_class class = req->class;
+	struct bpf_tramp_class dedicated, class = req->class;
 	struct bpf_tramp_set *set;
 	LIST_HEAD(nothing);
 
 	class.solo = site_solo(site, &class);
 	class.pin = bpf_tramp_tr_dedicated(req->ip);
+	if (class.pin) {
+		bpf_tramp_tr_class(class.pin, &dedicated);
+		if (!class_equal(&dedicated, &class))
+			return ERR_PTR(-EBUSY);
+	}
 	set = set_find(&class, &nothing);
 	if (set)
 		return set;
 	set = set_alloc(&class);
 	if (!set)
-		return NULL;
+		return ERR_PTR(-ENOMEM);
 	/* runs already, by itself */
 	set->live = class.pin;
 	set_insert(set);
@@ -402,8 +413,8 @@ static struct bpf_tramp_site *site_add(const struct bpf_tramp_req *req)
 	if (err)
 		goto out_free;
 	set = site_first_set(site, req);
-	if (!set) {
-		err = -ENOMEM;
+	if (IS_ERR(set)) {
+		err = PTR_ERR(set);
 		goto out_erase;
 	}
 	hash_add(sites_by_ip, &site->ip_node, site->ip);
@@ -765,11 +776,6 @@ static void part_join(struct bpf_tramp_part *part, struct bpf_tramp_set *set)
 	part->nr_sites = 0;
 }
 
-static bool class_equal(const struct bpf_tramp_class *a, const struct bpf_tramp_class *b)
-{
-	return !memcmp(&a->model, &b->model, sizeof(a->model)) && a->ip_off == b->ip_off;
-}
-
 /* Has the first request for the function the same cookie? There are few such. */
 static bool same_cookie(struct attach *at, const struct bpf_tramp_req *req)
 {
@@ -1103,7 +1109,9 @@ static int attach_locked(struct attach *at)
  * Return: 0; 1 if bpf_tramp_site_find() does not know some of the functions by
  *         these ids; or an error, with everything as it was: -EINVAL if requests for
  *         one function do not agree in model and cookie, -EBUSY if the program
- *         is attached to one of the functions already, -E2BIG if one has no
+ *         is attached to one of the functions already or that has a dedicated
+ *         trampoline for another model, -EAGAIN if a livepatch came to one
+ *         meanwhile, -E2BIG if one has no
  *         place for another program, -ENOMEM, or what ftrace returned.
  */
 int bpf_tramp_sets_attach(struct bpf_link *link, struct list_head *tuples,
@@ -1358,6 +1366,9 @@ int bpf_tramp_ipmodify_expected(unsigned long ip)
  * bpf_tramp_ipmodify - a livepatch comes to a function, or has gone
  * @ip: ftrace location
  * @on: it comes
+ *
+ * If the news that it has gone gets lost by an error, the site keeps its set of
+ * its own, which is as good, until it runs no program or the next one comes.
  *
  * Context: may sleep; ftrace's direct_mutex is held.
  * Return: 0, or an error, with the site where it was: -EAGAIN if sets are being
