@@ -551,7 +551,7 @@ int bpf_tracing_multi_attach_sets(struct bpf_prog *prog, const u32 *ids,
 
 	/* converted arguments are for struct_ops only */
 	if (WARN_ON_ONCE(bpf_prog_has_arena_ctx_arg(prog)))
-		return -ENOTSUPP;
+		return -EOPNOTSUPP;
 
 	reqs = kvzalloc_objs(*reqs, link->cnt);
 	if (!reqs)

@@ -109,12 +109,12 @@ static bool set_matches(const struct bpf_tramp_set *set, const struct bpf_tramp_
 		return false;
 	b = list_first_entry(tuples, struct bpf_tramp_tuple, set_node);
 	list_for_each_entry(a, &set->tuples, set_node) {
-		if (list_entry_is_head(b, tuples, set_node) ||
+		if (list_is_head(&b->set_node, tuples) ||
 		    a->node.link != b->node.link || a->node.cookie != b->node.cookie)
 			return false;
 		b = list_next_entry(b, set_node);
 	}
-	return list_entry_is_head(b, tuples, set_node);
+	return list_is_head(&b->set_node, tuples);
 }
 
 static struct bpf_tramp_set *set_find(const struct bpf_tramp_class *class,
@@ -209,7 +209,7 @@ static void set_publish_tuples(struct bpf_tramp_set *set, const struct bpf_tramp
 
 	f = list_last_entry(&from->tuples, struct bpf_tramp_tuple, set_node);
 	list_for_each_entry_reverse(t, &set->tuples, set_node) {
-		if (list_entry_is_head(f, &from->tuples, set_node))
+		if (list_is_head(&f->set_node, &from->tuples))
 			break;
 		list_add(&t->link_node, &f->link_node);
 		f = list_prev_entry(f, set_node);

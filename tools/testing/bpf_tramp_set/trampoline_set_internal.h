@@ -20,11 +20,13 @@
 #include <linux/jhash.h>
 #include <linux/list.h>
 
-#define sizeof_field(type, member)	sizeof((((type *)0)->member))
-#define list_entry_is_head(pos, head, member)	\
-	(list_entry(head, typeof(*(pos)), member) == (pos))
 #define cond_resched()	do { } while (0)
 #define GFP_KERNEL	0
+
+static inline bool list_is_head(const struct list_head *list, const struct list_head *head)
+{
+	return list == head;
+}
 
 /* Few values, so that equal ones do not hide what comparisons miss. */
 static inline u32 weak_jhash(const void *key, u32 length, u32 initval)
@@ -98,19 +100,28 @@ struct kmem_cache {
 	enum mem_type type;
 };
 
-#define KMEM_CACHE(name, flags)	kmem_cache_create(sizeof(struct name), mem_type(*(struct name *)0))
+/* The engine has one, for sites. */
+#define KMEM_CACHE(name, flags)	kmem_cache_create(sizeof(struct name), flags)
 
-static inline struct kmem_cache *kmem_cache_create(size_t size, enum mem_type type)
+static inline struct kmem_cache *kmem_cache_create(size_t size, unsigned int flags)
 {
 	static struct kmem_cache cache;
 
+	CHECK(!flags);
 	cache.size = size;
-	cache.type = type;
+	cache.type = MEM_SITE;
 	return &cache;
 }
 
-#define kmem_cache_zalloc(cache, gfp)	mem_zalloc((cache)->size, (cache)->type)
-#define kmem_cache_free(cache, obj)	kfree(obj)
+static inline void *kmem_cache_zalloc(struct kmem_cache *cache, int gfp)
+{
+	return mem_zalloc(cache->size, cache->type);
+}
+
+static inline void kmem_cache_free(struct kmem_cache *cache, void *obj)
+{
+	kfree(obj);
+}
 
 /* Mutex */
 struct mutex {
