@@ -54,6 +54,7 @@ apt_private() {
 		-o "Dir::Cache::Archives=$dir/cache/archives"
 		-o "APT::Sandbox::User=$(id -un)"
 		-o "Acquire::Languages=none"
+		-o "APT::Update::Error-Mode=any"
 		-o "Acquire::Retries=3"
 	)
 	apt-get "${APT_OPTS[@]}" -qq update >"$dir/update.log" 2>&1

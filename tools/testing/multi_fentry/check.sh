@@ -132,6 +132,7 @@ main() {
 	step "trees" "$WORKSHOP/tree.sh" patched || { skipped "all that needs them"; finish; }
 	step "refresh is exact" "$WORKSHOP/tree.sh" exact || true
 	step "series" "$WORKSHOP/series.sh" || true
+	step "checkpatch" "$WORKSHOP/series.sh" style || true
 	step "warnings" check_warnings || true
 	step "libbpf and bpftool" check_libbpf_bpftool || true
 	if step "selftests" "$WORKSHOP/selftests.sh" || [ -e "$LOGS/selftests.table" ]; then

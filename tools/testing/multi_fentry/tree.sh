@@ -40,7 +40,8 @@ fetch_deb() {
 		msg "looking for $PACKAGE in $suite ..."
 		apt_private "source-$suite" "$suite" || continue
 		tmp=$(mktemp -d "$CACHE/dl/tmp.XXXXXX")
-		if (cd "$tmp" && apt-get "${APT_OPTS[@]}" -qq download "$PACKAGE" >&2) &&
+		if (cd "$tmp" && apt-get "${APT_OPTS[@]}" -qq download "$PACKAGE" \
+			>>"$LOGS/fetch.log" 2>&1) &&
 		   mv "$tmp/${PACKAGE}_"*.deb "$CACHE/dl/"; then
 			rm -rf "$tmp"
 			return 0
@@ -54,7 +55,8 @@ user_tree_files() {
 	if git -C "$KERNEL" rev-parse --git-dir >/dev/null 2>&1; then
 		git -C "$KERNEL" ls-files -z
 	else
-		(cd "$KERNEL" && find . -type f ! -name '*.o' ! -name '*.cmd' -printf '%P\0')
+		(cd "$KERNEL" && find . '(' -type f -o -type l ')' ! -name '*.o' \
+			! -name '*.cmd' -printf '%P\0')
 	fi
 }
 
