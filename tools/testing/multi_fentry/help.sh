@@ -24,7 +24,8 @@ Variables
   EXPECT_SPLAT=re    vm: kernel complaints that match are no failure
   NAME=name          vm: keep console and output in build/vm-out/name ($OUT in the guest)
   ARGS='...'         unit, demo, bench: arguments for their program
-  REPEAT=2           check: how often the new selftests run once more
+  REPEAT=1           check: how often the new selftests run once more
+  TCG=single|multi   vm: QEMU threads for the guest's CPUs (multi; selftests: single)
   JOBS=N             parallel jobs of a build
   DISCARD=1          drop edits in build/linux that were not refreshed
   XDG_CACHE_HOME     where the cache of kernels and packages lies

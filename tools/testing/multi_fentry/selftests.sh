@@ -27,6 +27,11 @@ prepare() {
 	TESTS_OF[$1]=$entry
 }
 
+# With a thread for each CPU QEMU can translate an int3 while another CPU patches
+# it over, and keep it: the kernel then dies of a trap that is not in its memory.
+# Tests that patch what the other CPU runs, thousands of times, do meet that.
+export TCG=${TCG:-single}
+
 # in_guest <base|patched> <name> <tests ...>: status of the guest.
 in_guest() {
 	local which=$1 name=selftests-$1-$2 base=

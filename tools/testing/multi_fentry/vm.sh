@@ -19,6 +19,7 @@ Environment, each also a make variable:
   CPUS=2 MEM=4G    size of the guest
   TIMEOUT=600      seconds until the guest counts as hung (0: never)
   ICOUNT=1         one CPU whose clock counts executed instructions
+  TCG=single       without KVM: run the guest's CPUs in turn, in one thread
   APPEND='...'     more kernel parameters
   EXPECT_SPLAT=re  console lines that match are no failure
   NAME=name        as --name
@@ -104,7 +105,7 @@ accel_args() {
 	elif kvm_works; then
 		ACCEL=(-accel kvm -cpu host)
 	else
-		ACCEL=(-accel "tcg,thread=multi" -cpu max)
+		ACCEL=(-accel "tcg,thread=${TCG:-multi}" -cpu max)
 	fi
 }
 
