@@ -96,12 +96,14 @@ repeat_new_tests() {
 		"$BUILD/vm-out/selftests-patched-one/results"
 }
 
-# libbpf's check of its symbols, bpftool's of its command lists.
+# libbpf's check of its symbols, bpftool's of its command lists. "all" and
+# "check" in one parallel make would both build libbpf.so, in each other's way.
 check_libbpf_bpftool() {
-	local out=$BUILD/libbpf-check
+	local out=$BUILD/libbpf-check lib=$BUILD/linux/tools/lib/bpf
 
 	mkdir -p "$out"
-	make -C "$BUILD/linux/tools/lib/bpf" -j"$JOBS" OUTPUT="$out/" all check &&
+	make -C "$lib" -j"$JOBS" OUTPUT="$out/" all &&
+		make -C "$lib" OUTPUT="$out/" check &&
 		python3 "$BUILD/linux/tools/testing/selftests/bpf/test_bpftool_synctypes.py"
 }
 
