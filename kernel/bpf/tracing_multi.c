@@ -3,8 +3,6 @@
  * tracing_multi links: from BTF ids to functions, and the trampolines, images
  * and call sites that trampoline_set.c works on.
  *
- * fentry.multi links are served by sets. fexit.multi and fsession.multi links
- * have dedicated trampolines, see bpf_trampoline_multi_attach().
  */
 #include <linux/bpf.h>
 #include <linux/bpf_verifier.h>
@@ -15,6 +13,7 @@
 #include <linux/module.h>
 #include <linux/slab.h>
 #include <linux/sort.h>
+#include <linux/workqueue.h>
 
 #include "trampoline.h"
 #include "trampoline_set.h"
@@ -144,13 +143,41 @@ bool bpf_tramp_ip_is_modified(unsigned long ip)
 
 /**
  * bpf_tramp_tr_alloc - trampoline of a set
- * @class: the set's class
+ * @set: the set
  *
  * Return: a trampoline without programs, or NULL if there is no memory.
  */
-struct bpf_trampoline *bpf_tramp_tr_alloc(const struct bpf_tramp_class *class)
+struct bpf_trampoline *bpf_tramp_tr_alloc(const struct bpf_tramp_set *set)
 {
-	return bpf_trampoline_alloc_set(&class->model, class->solo, class->ip_off);
+	const struct bpf_tramp_class *class = &set->class;
+	struct bpf_trampoline *tr;
+	u32 flags;
+
+	if (class->solo)
+		flags = BPF_TRAMP_F_SHARE_IPMODIFY;
+	else if (set->kind == BPF_TRAMP_KIND_ENTRY)
+		flags = BPF_TRAMP_F_SHARED;
+	else
+		flags = BPF_TRAMP_F_SHARED | BPF_TRAMP_F_THUNK;
+	tr = bpf_trampoline_alloc_set(&class->model, class->solo, class->ip_off, flags);
+	if (!tr || !(flags & BPF_TRAMP_F_THUNK))
+		return tr;
+	tr->gate = bpf_tramp_gate_alloc();
+	if (tr->gate)
+		return tr;
+	bpf_trampoline_put(tr);
+	return NULL;
+}
+
+/**
+ * bpf_tramp_prog_calls_orig - does a body with the program call the function?
+ * @prog: program of a tracing_multi link
+ *
+ * Return: true if so.
+ */
+bool bpf_tramp_prog_calls_orig(const struct bpf_prog *prog)
+{
+	return prog->expected_attach_type != BPF_TRACE_FENTRY_MULTI;
 }
 
 /**
@@ -208,17 +235,23 @@ bool bpf_tramp_tr_has_images(struct bpf_trampoline *tr)
 /**
  * bpf_tramp_tr_has_own_progs - has it programs that sets do not serve?
  * @tr: dedicated trampoline
- * @nr_tuples: number of fentry.multi programs
  *
  * Return: true if so.
  */
-bool bpf_tramp_tr_has_own_progs(struct bpf_trampoline *tr, u32 nr_tuples)
+bool bpf_tramp_tr_has_own_progs(struct bpf_trampoline *tr)
 {
-	return bpf_trampoline_nr_progs(tr) > nr_tuples;
+	struct bpf_tramp_node *node;
+	int kind;
+
+	for (kind = 0; kind < BPF_TRAMP_MAX; kind++)
+		hlist_for_each_entry(node, &tr->progs_hlist[kind], tramp_hlist)
+			if (node->link->type != BPF_LINK_TYPE_TRACING_MULTI)
+				return true;
+	return false;
 }
 
 /**
- * bpf_tramp_tr_add - add a fentry.multi program to a trampoline's programs
+ * bpf_tramp_tr_add - add a link's program to a trampoline's programs
  * @tr: the trampoline, its lock is held or nobody else knows of it
  * @node: the program
  *
@@ -230,7 +263,7 @@ int bpf_tramp_tr_add(struct bpf_trampoline *tr, struct bpf_tramp_node *node)
 }
 
 /**
- * bpf_tramp_tr_del - remove a fentry.multi program from a trampoline's programs
+ * bpf_tramp_tr_del - remove a link's program from a trampoline's programs
  * @tr: the trampoline
  * @node: the program
  *
@@ -238,8 +271,18 @@ int bpf_tramp_tr_add(struct bpf_trampoline *tr, struct bpf_tramp_node *node)
  */
 void bpf_tramp_tr_del(struct bpf_trampoline *tr, struct bpf_tramp_node *node)
 {
-	hlist_del_init(&node->tramp_hlist);
-	tr->progs_cnt[BPF_TRAMP_FENTRY]--;
+	bpf_trampoline_del_prog(tr, node);
+}
+
+/**
+ * bpf_tramp_tuple_fexit - node of a session's program at the function's return
+ * @node: that at its entry
+ *
+ * Return: the node.
+ */
+struct bpf_tramp_node *bpf_tramp_tuple_fexit(struct bpf_tramp_node *node)
+{
+	return &container_of(node, struct bpf_tramp_tuple, node)->fexit;
 }
 
 /**
@@ -253,8 +296,8 @@ void bpf_tramp_tr_skip(struct bpf_trampoline *tr, struct bpf_prog *prog)
 }
 
 /*
- * Bodies. bpf_trampoline_update() makes the new image the current one, while
- * tr->multi_attach keeps the old one until commit or abort.
+ * Bodies. bpf_trampoline_update() makes the new image the current one, while the
+ * set keeps the old one until commit or abort.
  */
 
 static int set_image(struct bpf_trampoline *tr, struct bpf_tramp_image *im, void *data)
@@ -295,13 +338,18 @@ int bpf_tramp_body_prepare(struct bpf_tramp_set *set)
 	struct bpf_trampoline *tr = set->tr;
 	int err;
 
-	bpf_trampoline_multi_attach_init(tr);
+	set->old_image = tr->cur_image;
+	set->old_flags = tr->flags;
 	err = bpf_trampoline_update(tr, true, &set_ops, NULL);
-	if (err)
-		bpf_trampoline_multi_attach_free(tr);
+	if (err) {
+		set->old_image = NULL;
+		return err;
+	}
+	if (tr->gate)
+		bpf_tramp_gate_prepare(tr);
 	else if (!set->entry && bpf_tramp_class_has_entry(&set->class))
 		set->entry = tr->cur_image;
-	return err;
+	return 0;
 }
 
 /**
@@ -312,10 +360,14 @@ int bpf_tramp_body_prepare(struct bpf_tramp_set *set)
  */
 int bpf_tramp_body_switch(struct bpf_tramp_set *set)
 {
-	struct bpf_tramp_image *old = set->tr->multi_attach.old_image;
 	struct bpf_tramp_image *entry = set->entry;
+	struct bpf_tramp_image *old = set->old_image;
 	int err;
 
+	if (set->tr->gate) {
+		bpf_tramp_gate_switch(set->tr, set->tr->cur_image);
+		return 0;
+	}
 	err = bpf_arch_text_poke(entry->image,
 				 old == entry ? BPF_MOD_NOP : BPF_MOD_JUMP, BPF_MOD_JUMP,
 				 old == entry ? NULL : old->image, set->tr->cur_image->image);
@@ -328,12 +380,10 @@ int bpf_tramp_body_switch(struct bpf_tramp_set *set)
  */
 void bpf_tramp_body_commit(struct bpf_tramp_set *set)
 {
-	struct bpf_trampoline *tr = set->tr;
-
 	/* the entry stays, and with it the body behind it */
-	if (tr->multi_attach.old_image == set->entry)
-		tr->multi_attach.old_image = NULL;
-	bpf_trampoline_multi_attach_free(tr);
+	if (set->old_image && set->old_image != set->entry)
+		bpf_tramp_image_put(set->old_image);
+	set->old_image = NULL;
 }
 
 /**
@@ -342,7 +392,10 @@ void bpf_tramp_body_commit(struct bpf_tramp_set *set)
  */
 void bpf_tramp_body_abort(struct bpf_tramp_set *set)
 {
-	bpf_trampoline_multi_attach_rollback(set->tr);
+	bpf_tramp_image_put(set->tr->cur_image);
+	set->tr->cur_image = set->old_image;
+	set->tr->flags = set->old_flags;
+	set->old_image = NULL;
 	if (!set->tr->cur_image)
 		set->entry = NULL;
 }
@@ -357,6 +410,9 @@ void bpf_tramp_body_retire(struct bpf_tramp_set *set)
 
 	if (set->entry && set->entry != tr->cur_image)
 		bpf_tramp_image_put(set->entry);
+	/* functions that thunks have called return to their images */
+	if (tr->gate)
+		bpf_tramp_gate_switch(tr, NULL);
 	if (tr->cur_image)
 		bpf_tramp_image_put(tr->cur_image);
 	set->entry = NULL;
@@ -370,7 +426,7 @@ void bpf_tramp_body_retire(struct bpf_tramp_set *set)
 }
 
 /**
- * bpf_tramp_set_addr - where the sites of a set branch to
+ * bpf_tramp_set_addr - where the sites of a set without thunks branch to
  * @set: the set; if a body is prepared, what will hold then
  *
  * Return: the address, as ftrace's direct calls take it.
@@ -384,6 +440,73 @@ unsigned long bpf_tramp_set_addr(struct bpf_tramp_set *set)
 	if (bpf_trampoline_use_jmp(tr->flags))
 		addr = ftrace_jmp_set(addr);
 	return addr;
+}
+
+/*
+ * Tidying when more locks are needed than are held
+ */
+
+static void tidy_work_fn(struct work_struct *work)
+{
+	bpf_trampoline_lock_all();
+	bpf_tramp_sets_tidy();
+	bpf_trampoline_unlock_all();
+}
+
+static DECLARE_WORK(tidy_work, tidy_work_fn);
+
+/**
+ * bpf_tramp_tidy_later - have bpf_tramp_sets_tidy() called with all locks
+ */
+void bpf_tramp_tidy_later(void)
+{
+	schedule_work(&tidy_work);
+}
+
+/*
+ * Cookies
+ */
+
+/**
+ * bpf_tramp_cookies_alloc - make room for the cookies of a link
+ * @first: number of the first site
+ * @nr: number of sites
+ *
+ * Return: the cookies, all 0; NULL if there is no memory.
+ */
+struct bpf_tramp_cookies *bpf_tramp_cookies_alloc(u32 first, u32 nr)
+{
+	struct bpf_tramp_cookies *cookies;
+
+	cookies = kvzalloc_flex(*cookies, cookie, nr);
+	if (cookies) {
+		refcount_set(&cookies->refcnt, 1);
+		cookies->first = first;
+	}
+	return cookies;
+}
+
+/**
+ * bpf_tramp_cookies_get - get a reference on cookies
+ * @cookies: the cookies, or NULL
+ *
+ * Return: @cookies.
+ */
+struct bpf_tramp_cookies *bpf_tramp_cookies_get(struct bpf_tramp_cookies *cookies)
+{
+	if (cookies)
+		refcount_inc(&cookies->refcnt);
+	return cookies;
+}
+
+/**
+ * bpf_tramp_cookies_put - put a reference on cookies
+ * @cookies: the cookies, or NULL
+ */
+void bpf_tramp_cookies_put(struct bpf_tramp_cookies *cookies)
+{
+	if (cookies && refcount_dec_and_test(&cookies->refcnt))
+		kvfree(cookies);
 }
 
 /*
@@ -493,6 +616,15 @@ int bpf_tracing_multi_resolve(const struct bpf_prog *prog, const u32 *ids, u32 c
 	return 0;
 }
 
+/*
+ * What bpf_check_attach_btf_id_multi() checks depends on the function, and on
+ * the program only by this.
+ */
+static u32 prog_checked(const struct bpf_prog *prog)
+{
+	return BIT(2 * bpf_tramp_prog_calls_orig(prog) + prog->sleepable);
+}
+
 static int fill_req(struct bpf_prog *prog, u32 id, unsigned long addr, struct bpf_tramp_req *req)
 {
 	struct bpf_attach_target_info tgt_info = { .tgt_addr = addr };
@@ -502,11 +634,10 @@ static int fill_req(struct bpf_prog *prog, u32 id, unsigned long addr, struct bp
 
 	req->obj_id = btf_obj_id(btf);
 	req->btf_id = id;
-	/* what is checked below depends on the function only, and has been */
-	if (!prog->sleepable) {
-		guard(mutex)(&bpf_tramp_sets_mutex);
+	req->checked = prog_checked(prog);
+	scoped_guard(mutex, &bpf_tramp_sets_mutex) {
 		site = bpf_tramp_site_find(req->obj_id, id);
-		if (site) {
+		if (site && (site->checked & req->checked)) {
 			req->ip = site->ip;
 			req->class = site->set->class;
 			req->class.solo = 0;
@@ -523,15 +654,8 @@ static int fill_req(struct bpf_prog *prog, u32 id, unsigned long addr, struct bp
 	return 0;
 }
 
-static int req_cmp_cookie(const void *_a, const void *_b)
-{
-	const struct bpf_tramp_req *a = _a, *b = _b;
-
-	return a->cookie < b->cookie ? -1 : a->cookie > b->cookie;
-}
-
 /**
- * bpf_tracing_multi_attach_sets - attach a fentry.multi link
+ * bpf_trampoline_multi_attach - attach a tracing_multi link
  * @prog: its program
  * @ids: BTF ids of the functions
  * @link: link with @ips set by bpf_tracing_multi_resolve(); they are replaced
@@ -542,9 +666,10 @@ static int req_cmp_cookie(const void *_a, const void *_b)
  * Return: 0, or an error with nothing changed: those of
  *         bpf_check_attach_btf_id_multi() and bpf_tramp_sets_attach().
  */
-int bpf_tracing_multi_attach_sets(struct bpf_prog *prog, const u32 *ids,
-				  struct bpf_tracing_multi_link *link)
+int bpf_trampoline_multi_attach(struct bpf_prog *prog, u32 *ids,
+				struct bpf_tracing_multi_link *link)
 {
+	bool cookies = link->cookies && prog->call_attach_cookie;
 	struct bpf_tramp_req *reqs;
 	int err, tries = 5;
 	u32 i;
@@ -564,12 +689,9 @@ int bpf_tracing_multi_attach_sets(struct bpf_prog *prog, const u32 *ids,
 		link->ips[i] = reqs[i].ip;
 		cond_resched();
 	}
-	if (prog->call_attach_cookie)
-		sort_nonatomic(reqs, link->cnt, sizeof(*reqs), req_cmp_cookie, NULL);
-
 	do {
 		bpf_trampoline_lock_all();
-		err = bpf_tramp_sets_attach(&link->link, &link->tuples, reqs, link->cnt);
+		err = bpf_tramp_sets_attach(&link->link, &link->tuples, reqs, link->cnt, cookies);
 		bpf_trampoline_unlock_all();
 		/* a livepatch came between the choice of a set and the patching */
 	} while (err == -EAGAIN && --tries);
@@ -606,12 +728,13 @@ unsigned long bpf_tracing_multi_ip(const struct bpf_tracing_multi_link *link, u3
 }
 
 /**
- * bpf_tracing_multi_detach_sets - detach a fentry.multi link
+ * bpf_trampoline_multi_detach - detach a tracing_multi link
+ * @prog: its program
  * @link: the link
  *
  * Context: may sleep; takes all trampoline locks.
  */
-void bpf_tracing_multi_detach_sets(struct bpf_tracing_multi_link *link)
+void bpf_trampoline_multi_detach(struct bpf_prog *prog, struct bpf_tracing_multi_link *link)
 {
 	bpf_trampoline_lock_all();
 	bpf_tramp_sets_detach(&link->tuples);

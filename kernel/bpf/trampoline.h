@@ -39,17 +39,15 @@ void bpf_trampoline_lock_all(void);
 void bpf_trampoline_unlock_all(void);
 
 struct bpf_trampoline *bpf_trampoline_alloc_set(const struct btf_func_model *m,
-						unsigned long func, u8 ip_off);
+						unsigned long func, u8 ip_off, u32 flags);
 struct bpf_trampoline *bpf_trampoline_find_live(unsigned long ip);
 
 int bpf_trampoline_update(struct bpf_trampoline *tr, bool lock_direct_mutex,
 			  const struct bpf_trampoline_ops *ops, void *data);
 int bpf_trampoline_add_prog(struct bpf_trampoline *tr, struct bpf_tramp_node *node, int cnt);
+void bpf_trampoline_del_prog(struct bpf_trampoline *tr, struct bpf_tramp_node *node);
 void bpf_trampoline_skip_prog(struct bpf_trampoline *tr, struct bpf_prog *prog);
 
-void bpf_trampoline_multi_attach_init(struct bpf_trampoline *tr);
-void bpf_trampoline_multi_attach_free(struct bpf_trampoline *tr);
-void bpf_trampoline_multi_attach_rollback(struct bpf_trampoline *tr);
 void bpf_tramp_image_put(struct bpf_tramp_image *im);
 
 #ifdef CONFIG_BPF_TRAMPOLINE_SETS
@@ -57,18 +55,41 @@ int bpf_tramp_pin(struct bpf_trampoline *tr);
 void bpf_tramp_pin_commit(struct bpf_trampoline *tr);
 void bpf_tramp_pin_abort(struct bpf_trampoline *tr);
 bool bpf_tramp_pin_pending(struct bpf_trampoline *tr);
-bool bpf_tramp_unpin(struct bpf_trampoline *tr, bool now);
-void bpf_tramp_sets_tidy(void);
+bool bpf_tramp_unpin(struct bpf_trampoline *tr);
 int bpf_tramp_ipmodify(unsigned long ip, bool on);
 int bpf_tramp_ipmodify_expected(unsigned long ip);
+
+struct bpf_tramp_node *bpf_tramp_tuple_fexit(struct bpf_tramp_node *node);
+struct bpf_tramp_gate *bpf_tramp_gate_alloc(void);
+void bpf_tramp_gate_prepare(struct bpf_trampoline *tr);
+void bpf_tramp_gate_switch(struct bpf_trampoline *tr, const struct bpf_tramp_image *im);
+void bpf_tramp_gate_reap(struct bpf_trampoline *tr);
+void bpf_tramp_gate_free(struct bpf_trampoline *tr);
+struct bpf_tramp_cookies *bpf_tramp_cookies_get(struct bpf_tramp_cookies *cookies);
+void bpf_tramp_cookies_put(struct bpf_tramp_cookies *cookies);
 #else
 static inline int bpf_tramp_pin(struct bpf_trampoline *tr) { return 0; }
 static inline void bpf_tramp_pin_commit(struct bpf_trampoline *tr) { }
 static inline void bpf_tramp_pin_abort(struct bpf_trampoline *tr) { }
 static inline bool bpf_tramp_pin_pending(struct bpf_trampoline *tr) { return false; }
-static inline bool bpf_tramp_unpin(struct bpf_trampoline *tr, bool now) { return false; }
+static inline bool bpf_tramp_unpin(struct bpf_trampoline *tr) { return false; }
 static inline int bpf_tramp_ipmodify(unsigned long ip, bool on) { return 0; }
 static inline int bpf_tramp_ipmodify_expected(unsigned long ip) { return -EINVAL; }
+
+static inline struct bpf_tramp_node *bpf_tramp_tuple_fexit(struct bpf_tramp_node *node)
+{
+	return NULL;
+}
+
+static inline void bpf_tramp_gate_reap(struct bpf_trampoline *tr) { }
+static inline void bpf_tramp_gate_free(struct bpf_trampoline *tr) { }
+
+static inline struct bpf_tramp_cookies *bpf_tramp_cookies_get(struct bpf_tramp_cookies *cookies)
+{
+	return NULL;
+}
+
+static inline void bpf_tramp_cookies_put(struct bpf_tramp_cookies *cookies) { }
 #endif
 
 #endif /* _KERNEL_BPF_TRAMPOLINE_H */

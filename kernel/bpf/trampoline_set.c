@@ -12,13 +12,13 @@
  * A link attaches in four steps. Until the third nothing that runs is changed,
  * and each step can undo itself:
  *
- *   gather()   moves the sites that the link covers from their set to parts
- *              of it, one part per cookie. A new site starts in its class's
- *              empty set, which is not live and vanishes in the end.
- *   plan()     decides for each touched set which of the parts and the rest
- *              (what is still in the set) keeps the entry: the largest. All
- *              others get a new set each.
- *   prepare()  generates the bodies.
+ *   gather()   moves the sites that the link covers from their set to a part
+ *              of it. A new site starts in its class's empty set, which is not
+ *              live and vanishes in the end.
+ *   plan()     decides for each touched set which of the part and the rest
+ *              (what is still in the set) keeps the entry: the larger, if the
+ *              set's kind does for its programs. The other gets a new set.
+ *   prepare()  generates the bodies, and thunks for the sites that move.
  *   move() and switch_entries()
  *              repatch the sites that have left their set, then the entries.
  *              Sites leave before the entry they branched to is switched, so
@@ -57,12 +57,15 @@ static LIST_HEAD(untidy);
 /* Tuples whose set is gone while its images may still run */
 static LIST_HEAD(ghosts);
 
-/* The part of a set that the attaching link covers with one cookie */
+/* Numbers of sites */
+static DEFINE_IDA(site_numbers);
+
+/* The part of a set that the attaching link covers, or the rest */
 struct bpf_tramp_part {
 	struct list_head node;
 	struct list_head sites;
 	struct bpf_tramp_set *to;
-	u64 cookie;
+	struct bpf_tramp_thunks *thunks;	/* of the sites, in @to */
 	u32 nr_sites;
 };
 
@@ -70,8 +73,11 @@ struct bpf_tramp_part {
 struct attach {
 	struct bpf_link *link;
 	struct list_head *tuples;
-	const struct bpf_tramp_req *reqs;
+	struct bpf_tramp_req *reqs;
 	u32 cnt;
+	bool has_cookies;
+	struct bpf_tramp_cookies *cookies;
+	enum bpf_tramp_kind kind;	/* that the link needs */
 	int aliases;			/* some sites are known by other ids */
 	struct list_head touched;	/* sets that have parts */
 	struct list_head fresh;		/* sets that are made for parts */
@@ -93,10 +99,8 @@ static u32 set_hash(const struct bpf_tramp_class *class, const struct list_head 
 	u32 hash;
 
 	hash = jhash(class, sizeof(*class), 0);
-	list_for_each_entry(t, tuples, set_node) {
+	list_for_each_entry(t, tuples, set_node)
 		hash = jhash(&t->node.link, sizeof(t->node.link), hash);
-		hash = jhash(&t->node.cookie, sizeof(t->node.cookie), hash);
-	}
 	return hash;
 }
 
@@ -109,8 +113,7 @@ static bool set_matches(const struct bpf_tramp_set *set, const struct bpf_tramp_
 		return false;
 	b = list_first_entry(tuples, struct bpf_tramp_tuple, set_node);
 	list_for_each_entry(a, &set->tuples, set_node) {
-		if (list_is_head(&b->set_node, tuples) ||
-		    a->node.link != b->node.link || a->node.cookie != b->node.cookie)
+		if (list_is_head(&b->set_node, tuples) || a->node.link != b->node.link)
 			return false;
 		b = list_next_entry(b, set_node);
 	}
@@ -141,13 +144,33 @@ static void set_rehash(struct bpf_tramp_set *set)
 	set_insert(set);
 }
 
-static struct bpf_tramp_set *set_alloc(const struct bpf_tramp_class *class)
+static enum bpf_tramp_kind link_kind(const struct bpf_link *link,
+				     const struct bpf_tramp_cookies *cookies)
+{
+	if (bpf_tramp_prog_calls_orig(link->prog))
+		return BPF_TRAMP_KIND_ORIG;
+	return cookies ? BPF_TRAMP_KIND_COOKIE : BPF_TRAMP_KIND_ENTRY;
+}
+
+static enum bpf_tramp_kind tuples_kind(const struct list_head *tuples)
+{
+	enum bpf_tramp_kind kind = BPF_TRAMP_KIND_ENTRY;
+	const struct bpf_tramp_tuple *t;
+
+	list_for_each_entry(t, tuples, set_node)
+		kind = max(kind, link_kind(t->node.link, t->cookies));
+	return kind;
+}
+
+static struct bpf_tramp_set *set_alloc(const struct bpf_tramp_class *class,
+				       enum bpf_tramp_kind kind)
 {
 	struct bpf_tramp_set *set = kzalloc_obj(*set);
 
 	if (!set)
 		return NULL;
 	set->class = *class;
+	set->kind = kind;
 	INIT_HLIST_NODE(&set->hash_node);
 	INIT_LIST_HEAD(&set->tuples);
 	INIT_LIST_HEAD(&set->sites);
@@ -162,17 +185,27 @@ static struct bpf_tramp_set *set_alloc(const struct bpf_tramp_class *class)
 	return set;
 }
 
-/* Add a tuple, not yet in the link's list, to the front of the set's. */
+/*
+ * Add a tuple, not yet in the link's list, to the front of the set's. @site: the
+ * only one, if the set is for one.
+ */
 static struct bpf_tramp_tuple *set_add_tuple(struct bpf_tramp_set *set, struct bpf_link *link,
-					     u64 cookie)
+					     struct bpf_tramp_cookies *cookies,
+					     const struct bpf_tramp_site *site)
 {
 	struct bpf_tramp_tuple *t = kzalloc_obj(*t);
 
 	if (!t)
 		return NULL;
 	t->node.link = link;
-	t->node.cookie = cookie;
+	t->cookies = bpf_tramp_cookies_get(cookies);
+	if (cookies && bpf_tramp_class_has_entry(&set->class))
+		t->node.cookies = cookies;
+	else if (cookies)
+		t->node.cookie = cookies->cookie[site->nr - cookies->first];
+	t->fexit = t->node;
 	INIT_HLIST_NODE(&t->node.tramp_hlist);
+	INIT_HLIST_NODE(&t->fexit.tramp_hlist);
 	INIT_LIST_HEAD(&t->link_node);
 	t->set = set;
 	t->tr = set->tr;
@@ -181,23 +214,30 @@ static struct bpf_tramp_tuple *set_add_tuple(struct bpf_tramp_set *set, struct b
 	return t;
 }
 
+static void tuple_free(struct bpf_tramp_tuple *t)
+{
+	list_del(&t->set_node);
+	list_del(&t->link_node);
+	bpf_tramp_cookies_put(t->cookies);
+	kfree(t);
+}
+
 static void set_del_tuple(struct bpf_tramp_set *set, struct bpf_tramp_tuple *t)
 {
 	if (!hlist_unhashed(&t->node.tramp_hlist))
 		bpf_tramp_tr_del(set->tr, &t->node);
-	list_del(&t->set_node);
-	list_del(&t->link_node);
 	set->nr_tuples--;
-	kfree(t);
+	tuple_free(t);
 }
 
-/* Copy the tuples of @from. */
-static int set_copy_tuples(struct bpf_tramp_set *set, const struct bpf_tramp_set *from)
+/* Copy the tuples of @from. @site: the only one, if @set is for one. */
+static int set_copy_tuples(struct bpf_tramp_set *set, const struct bpf_tramp_set *from,
+			   const struct bpf_tramp_site *site)
 {
 	struct bpf_tramp_tuple *t;
 
 	list_for_each_entry_reverse(t, &from->tuples, set_node)
-		if (!set_add_tuple(set, t->node.link, t->node.cookie))
+		if (!set_add_tuple(set, t->node.link, t->cookies, site))
 			return -ENOMEM;
 	return 0;
 }
@@ -223,7 +263,7 @@ static int set_load(struct bpf_tramp_set *set)
 	int err;
 
 	if (!set->tr) {
-		set->tr = bpf_tramp_tr_alloc(&set->class);
+		set->tr = bpf_tramp_tr_alloc(set);
 		if (!set->tr)
 			return -ENOMEM;
 		set->tr->set = set;
@@ -299,10 +339,8 @@ static void set_free(struct bpf_tramp_set *set)
 
 static void ghost_free(struct bpf_tramp_tuple *t)
 {
-	list_del(&t->set_node);
-	list_del(&t->link_node);
 	bpf_tramp_tr_put(t->tr);
-	kfree(t);
+	tuple_free(t);
 }
 
 /*
@@ -353,8 +391,32 @@ struct bpf_tramp_site *bpf_tramp_site_find(u32 obj_id, u32 btf_id)
 	return xa_load(&sites_by_id, site_index(obj_id, btf_id));
 }
 
+/* Some sites have numbers: those with thunks, and those that have a cookie. */
+static int site_number(struct bpf_tramp_site *site)
+{
+	int nr;
+
+	if (site->nr)
+		return 0;
+	nr = ida_alloc_range(&site_numbers, 1, BPF_TRAMP_MAX_SITE_NR, GFP_KERNEL);
+	if (nr < 0)
+		return nr;
+	site->nr = nr;
+	return 0;
+}
+
+static void site_put_thunk(struct bpf_tramp_site *site)
+{
+	if (site->thunk)
+		bpf_tramp_thunk_put(site->set, site->thunk);
+	site->thunk = 0;
+}
+
 static void site_free(struct bpf_tramp_site *site)
 {
+	site_put_thunk(site);
+	if (site->nr)
+		ida_free(&site_numbers, site->nr);
 	list_del(&site->list);
 	site->set->nr_sites--;
 	hash_del(&site->ip_node);
@@ -386,7 +448,7 @@ static struct bpf_tramp_set *site_first_set(const struct bpf_tramp_site *site,
 	set = set_find(&class, &nothing);
 	if (set)
 		return set;
-	set = set_alloc(&class);
+	set = set_alloc(&class, BPF_TRAMP_KIND_ENTRY);
 	if (!set)
 		return ERR_PTR(-ENOMEM);
 	/* runs already, by itself */
@@ -449,6 +511,69 @@ static void set_release(struct bpf_tramp_set *set)
 }
 
 /*
+ * Moving sites to another set: thunks are made, the sites patched, and then
+ * they are the other set's.
+ */
+
+static int sites_make_thunks(struct list_head *sites, u32 nr, struct bpf_tramp_set *to,
+			     struct bpf_tramp_thunks **thunks)
+{
+	struct bpf_tramp_site *site;
+	int err;
+
+	if (!nr || !bpf_tramp_set_has_thunks(to))
+		return 0;
+	*thunks = bpf_tramp_thunks_alloc(to, nr);
+	if (!*thunks)
+		return -ENOMEM;
+	list_for_each_entry(site, sites, list) {
+		err = site_number(site);
+		if (err)
+			return err;
+		bpf_tramp_thunks_add(*thunks, to, site);
+	}
+	return bpf_tramp_thunks_write(*thunks);
+}
+
+static void sites_drop_thunks(struct bpf_tramp_thunks **thunks)
+{
+	if (*thunks)
+		bpf_tramp_thunks_free(*thunks);
+	*thunks = NULL;
+}
+
+static void sites_patch(struct list_head *sites, struct bpf_tramp_batch *batch,
+			struct bpf_tramp_set *to, const struct bpf_tramp_thunks *thunks)
+{
+	struct bpf_tramp_site *site;
+	u32 i = 0;
+
+	list_for_each_entry(site, sites, list)
+		bpf_tramp_batch_site(batch, site->ip,
+				     thunks ? bpf_tramp_thunks_addr(thunks, i++) :
+					      bpf_tramp_set_addr(to));
+}
+
+/* @thunks are the sites' then. */
+static void sites_join(struct list_head *sites, struct bpf_tramp_set *to,
+		       const struct bpf_tramp_thunks *thunks)
+{
+	struct bpf_tramp_site *site;
+	u32 i = 0;
+
+	list_for_each_entry(site, sites, list) {
+		site->requested = false;
+		if (site->set == to)
+			continue;
+		site_put_thunk(site);
+		site->set = to;
+		if (thunks)
+			site->thunk = bpf_tramp_thunks_addr(thunks, i++);
+	}
+	list_splice_init(sites, &to->sites);
+}
+
+/*
  * Tidy
  */
 
@@ -462,18 +587,22 @@ static void mark_untidy(struct bpf_tramp_set *set)
 /* Can the sites of the set share a body with others? */
 static bool set_is_shareable(struct bpf_tramp_set *set)
 {
-	return !set->class.pin || !bpf_tramp_tr_has_own_progs(set->tr, set->nr_tuples);
+	return !set->class.pin || !bpf_tramp_tr_has_own_progs(set->tr);
 }
 
-/* Make the set of the table that the pinned @set is a twin of. */
+/*
+ * Make the set of the table that @set is a twin of, which is pinned or of
+ * another kind, or its @site is to leave it.
+ */
 static struct bpf_tramp_set *leader_alloc(const struct bpf_tramp_class *class,
-					  struct bpf_tramp_set *set)
+					  struct bpf_tramp_set *set,
+					  const struct bpf_tramp_site *site)
 {
-	struct bpf_tramp_set *leader = set_alloc(class);
+	struct bpf_tramp_set *leader = set_alloc(class, tuples_kind(&set->tuples));
 
 	if (!leader)
 		return NULL;
-	if (set_copy_tuples(leader, set)) {
+	if (set_copy_tuples(leader, set, site)) {
 		set_free(leader);
 		return NULL;
 	}
@@ -488,22 +617,23 @@ static struct bpf_tramp_set *leader_alloc(const struct bpf_tramp_class *class,
  */
 static int tidy_group(struct bpf_tramp_set *set, struct list_head *leaders)
 {
+	struct bpf_tramp_site *site = list_first_entry(&set->sites, struct bpf_tramp_site, list);
 	struct bpf_tramp_class class = set->class;
 	struct bpf_tramp_set *leader;
 
 	if (set->class.pin && set_is_shareable(set)) {
 		class.pin = NULL;
-		class.solo = site_solo(list_first_entry(&set->sites, struct bpf_tramp_site, list),
-				       &class);
+		class.solo = site_solo(site, &class);
 	}
 	leader = set_find(&class, &set->tuples);
-	if (!leader && class.pin == set->class.pin) {
+	if (!leader && class.pin == set->class.pin &&
+	    (!bpf_tramp_class_has_entry(&class) || set->kind == tuples_kind(&set->tuples))) {
 		set_insert(set);
 		list_move_tail(&set->work, leaders);
 		return 0;
 	}
 	if (!leader)
-		leader = leader_alloc(&class, set);
+		leader = leader_alloc(&class, set, site);
 	if (!leader)
 		return -ENOMEM;
 	if (list_empty(&leader->work))
@@ -518,7 +648,7 @@ static struct bpf_tramp_set *tidy_elect(struct bpf_tramp_set *leader)
 	struct bpf_tramp_set *set, *most = leader;
 
 	list_for_each_entry(set, &leader->twins, work)
-		if (!set->class.pin && set->nr_sites > most->nr_sites)
+		if (!set->class.pin && set->kind == leader->kind && set->nr_sites > most->nr_sites)
 			most = set;
 	if (most == leader)
 		return leader;
@@ -537,6 +667,7 @@ static void tidy_disband(struct bpf_tramp_set *leader)
 	struct bpf_tramp_set *set, *tmp;
 
 	list_for_each_entry_safe(set, tmp, &leader->twins, work) {
+		sites_drop_thunks(&set->thunks);
 		if (set->live)
 			mark_untidy(set);
 		else
@@ -548,23 +679,30 @@ static void tidy_disband(struct bpf_tramp_set *leader)
 	}
 }
 
-static int tidy_prepare(struct list_head *leaders)
+static int tidy_prepare_one(struct bpf_tramp_set *leader, bool renew)
+{
+	struct bpf_tramp_set *set;
+	int err = 0, ret = 0;
+
+	if (!leader->live || leader->stale || (renew && bpf_tramp_thunks_are_wasted(leader)))
+		ret = set_prepare(leader);
+	/* one that is live jumps over the programs and can go on */
+	if (ret && !leader->live)
+		err = ret;
+	list_for_each_entry(set, &leader->twins, work)
+		err = err ?: sites_make_thunks(&set->sites, set->nr_sites, leader, &set->thunks);
+	if (err)
+		tidy_disband(leader);
+	return err ?: ret;
+}
+
+static int tidy_prepare(struct list_head *leaders, bool renew)
 {
 	struct bpf_tramp_set *set, *tmp;
-	int err, ret = 0;
+	int ret = 0;
 
-	list_for_each_entry_safe(set, tmp, leaders, work) {
-		set = tidy_elect(set);
-		if (set->live && !set->stale)
-			continue;
-		err = set_prepare(set);
-		if (!err)
-			continue;
-		ret = err;
-		/* one that is live jumps over the programs and can go on */
-		if (!set->live)
-			tidy_disband(set);
-	}
+	list_for_each_entry_safe(set, tmp, leaders, work)
+		ret = tidy_prepare_one(tidy_elect(set), renew) ?: ret;
 	return ret;
 }
 
@@ -578,7 +716,6 @@ static int tidy_move(struct list_head *leaders)
 {
 	struct bpf_tramp_set *leader, *set;
 	struct bpf_tramp_batch *batch;
-	struct bpf_tramp_site *site;
 	u32 nr = 0;
 	int err;
 
@@ -596,11 +733,9 @@ static int tidy_move(struct list_head *leaders)
 		return -ENOMEM;
 	list_for_each_entry(leader, leaders, work) {
 		if (leader_moves(leader))
-			list_for_each_entry(site, &leader->sites, list)
-				bpf_tramp_batch_site(batch, site->ip, bpf_tramp_set_addr(leader));
+			sites_patch(&leader->sites, batch, leader, NULL);
 		list_for_each_entry(set, &leader->twins, work)
-			list_for_each_entry(site, &set->sites, list)
-				bpf_tramp_batch_site(batch, site->ip, bpf_tramp_set_addr(leader));
+			sites_patch(&set->sites, batch, leader, set->thunks);
 	}
 	err = bpf_tramp_batch_run(batch, BPF_TRAMP_BATCH_MOD);
 	bpf_tramp_batch_free(batch);
@@ -611,12 +746,10 @@ static int tidy_move(struct list_head *leaders)
 static void tidy_merge(struct bpf_tramp_set *leader)
 {
 	struct bpf_tramp_set *set, *tmp;
-	struct bpf_tramp_site *site;
 
 	list_for_each_entry_safe(set, tmp, &leader->twins, work) {
-		list_for_each_entry(site, &set->sites, list)
-			site->set = leader;
-		list_splice_init(&set->sites, &leader->sites);
+		sites_join(&set->sites, leader, set->thunks);
+		set->thunks = NULL;
 		leader->nr_sites += set->nr_sites;
 		set->nr_sites = 0;
 		set_free(set);
@@ -625,7 +758,7 @@ static void tidy_merge(struct bpf_tramp_set *leader)
 }
 
 /* The sites moved or did not (@err): the leaders follow. */
-static int tidy_finish(struct list_head *leaders, int err)
+static int tidy_finish(struct list_head *leaders, bool renew, int err)
 {
 	struct bpf_tramp_set *set, *tmp;
 	int switched, ret = err;
@@ -654,10 +787,14 @@ static int tidy_finish(struct list_head *leaders, int err)
 				set_commit(set);
 			ret = switched ?: ret;
 		}
-		if (set->stale)
+		if (set->stale) {
 			mark_untidy(set);
-		else if (list_empty(&set->tuples))
+		} else if (list_empty(&set->tuples)) {
 			set_release(set);
+		} else if (!renew && bpf_tramp_thunks_are_wasted(set)) {
+			mark_untidy(set);
+			bpf_tramp_tidy_later();
+		}
 	}
 	return ret;
 }
@@ -681,7 +818,8 @@ static int tidy_dead(struct list_head *dead)
 		return -ENOMEM;
 	list_for_each_entry(set, dead, work)
 		list_for_each_entry(site, &set->sites, list)
-			bpf_tramp_batch_site(batch, site->ip, bpf_tramp_set_addr(set));
+			bpf_tramp_batch_site(batch, site->ip,
+					     site->thunk ?: bpf_tramp_set_addr(set));
 	err = bpf_tramp_batch_run(batch, BPF_TRAMP_BATCH_DEL);
 	bpf_tramp_batch_free(batch);
 	if (err)
@@ -694,7 +832,10 @@ static int tidy_dead(struct list_head *dead)
 	return 0;
 }
 
-/* Make the sets canonical, all or one. What fails stays on the untidy list. */
+/*
+ * Make the sets canonical, all or one. What fails stays on the untidy list. When
+ * it is one, the lock of no shared trampoline is held.
+ */
 static int tidy(struct bpf_tramp_set *only)
 {
 	struct bpf_tramp_set *set, *tmp;
@@ -711,9 +852,9 @@ static int tidy(struct bpf_tramp_set *only)
 			ret = tidy_group(set, &leaders) ?: ret;
 	}
 
-	ret = tidy_prepare(&leaders) ?: ret;
+	ret = tidy_prepare(&leaders, !only) ?: ret;
 	err = tidy_move(&leaders);
-	ret = tidy_finish(&leaders, err) ?: ret;
+	ret = tidy_finish(&leaders, !only, err) ?: ret;
 	err = tidy_dead(&dead);
 	list_splice(&dead, &untidy);
 	ghosts_prune();
@@ -744,13 +885,12 @@ static void detach_locked(struct list_head *tuples)
  * Attach
  */
 
-static struct bpf_tramp_part *part_add(struct bpf_tramp_set *set, u64 cookie)
+static struct bpf_tramp_part *part_add(struct bpf_tramp_set *set)
 {
 	struct bpf_tramp_part *part = kzalloc_obj(*part);
 
 	if (!part)
 		return NULL;
-	part->cookie = cookie;
 	INIT_LIST_HEAD(&part->sites);
 	list_add(&part->node, &set->parts);
 	return part;
@@ -765,15 +905,16 @@ static void part_free(struct bpf_tramp_part *part)
 /* Give the part's sites to a set that branches where they do, or will. */
 static void part_join(struct bpf_tramp_part *part, struct bpf_tramp_set *set)
 {
-	struct bpf_tramp_site *site;
-
-	list_for_each_entry(site, &part->sites, list) {
-		site->set = set;
-		site->requested = false;
-	}
-	list_splice_init(&part->sites, &set->sites);
+	sites_join(&part->sites, set, part->thunks);
+	part->thunks = NULL;
 	set->nr_sites += part->nr_sites;
 	part->nr_sites = 0;
+}
+
+/* A site of the part; the only one, if its set is for one */
+static struct bpf_tramp_site *part_site(struct bpf_tramp_part *part)
+{
+	return list_first_entry(&part->sites, struct bpf_tramp_site, list);
 }
 
 /* Has the first request for the function the same cookie? There are few such. */
@@ -786,12 +927,12 @@ static bool same_cookie(struct attach *at, const struct bpf_tramp_req *req)
 	return first->cookie == req->cookie;
 }
 
-static int gather_one(struct attach *at, const struct bpf_tramp_req *req)
+static int gather_one(struct attach *at, struct bpf_tramp_req *req)
 {
 	struct bpf_tramp_site *site = site_find_ip(req->ip);
-	u64 cookie = at->link->prog->call_attach_cookie ? req->cookie : 0;
 	struct bpf_tramp_part *part;
 	struct bpf_tramp_set *set;
+	int err;
 
 	if (!site) {
 		site = site_add(req);
@@ -800,25 +941,47 @@ static int gather_one(struct attach *at, const struct bpf_tramp_req *req)
 	} else if (!class_equal(&site->set->class, &req->class)) {
 		return -EINVAL;
 	}
+	req->site = site;
+	site->checked |= req->checked;
 	set = site->set;
 	if (list_empty(&set->work))
 		list_add_tail(&set->work, &at->touched);
+	if (at->has_cookies) {
+		err = site_number(site);
+		if (err)
+			return err;
+	}
 	if (site->btf_id != req->btf_id || site->obj_id != req->obj_id)
 		at->aliases = 1;
 	if (site->requested)
 		return same_cookie(at, req) ? 0 : -EINVAL;
 
-	/* requests that tell cookies apart come sorted by cookie */
-	part = list_first_entry_or_null(&set->parts, struct bpf_tramp_part, node);
-	if (!part || part->cookie != cookie) {
-		part = part_add(set, cookie);
-		if (!part)
-			return -ENOMEM;
-	}
+	part = list_first_entry_or_null(&set->parts, struct bpf_tramp_part, node) ?: part_add(set);
+	if (!part)
+		return -ENOMEM;
 	list_move(&site->list, &part->sites);
 	set->nr_sites--;
 	part->nr_sites++;
 	site->requested = true;
+	return 0;
+}
+
+static int gather_cookies(struct attach *at)
+{
+	u32 first = U32_MAX, last = 0, i;
+	struct bpf_tramp_req *req;
+
+	for (i = 0; i < at->cnt; i++) {
+		first = min_t(u32, first, at->reqs[i].site->nr);
+		last = max_t(u32, last, at->reqs[i].site->nr);
+	}
+	at->cookies = bpf_tramp_cookies_alloc(first, last - first + 1);
+	if (!at->cookies)
+		return -ENOMEM;
+	for (i = 0; i < at->cnt; i++) {
+		req = &at->reqs[i];
+		at->cookies->cookie[req->site->nr - first] = req->cookie;
+	}
 	return 0;
 }
 
@@ -833,60 +996,55 @@ static int gather(struct attach *at)
 			return err;
 		cond_resched();
 	}
-	return 0;
+	return at->has_cookies ? gather_cookies(at) : 0;
 }
 
 /* A set of its own for a part of @set, with the tuples of @set. */
 static struct bpf_tramp_set *plan_fresh(struct attach *at, struct bpf_tramp_set *set,
-					struct bpf_tramp_part *part)
+					struct bpf_tramp_part *part, enum bpf_tramp_kind kind)
 {
-	struct bpf_tramp_set *to = set_alloc(&set->class);
+	struct bpf_tramp_set *to = set_alloc(&set->class, kind);
 
 	if (!to)
 		return NULL;
 	list_add_tail(&to->work, &at->fresh);
 	part->to = to;
-	return set_copy_tuples(to, set) ? NULL : to;
+	return set_copy_tuples(to, set, part_site(part)) ? NULL : to;
+}
+
+/* The link's program joins the list of @to. */
+static int plan_join(struct attach *at, struct bpf_tramp_part *part, struct bpf_tramp_set *to)
+{
+	return set_add_tuple(to, at->link, at->cookies, part_site(part)) ? 0 : -ENOMEM;
 }
 
 static int plan_one(struct attach *at, struct bpf_tramp_set *set)
 {
-	struct bpf_tramp_part *part, *keeper = NULL;
+	struct bpf_tramp_part *part = list_first_entry(&set->parts, struct bpf_tramp_part, node);
+	struct bpf_tramp_part *rest;
 	struct bpf_tramp_set *to;
-	u32 most = set->nr_sites;
+	bool can_keep;
 
-	if (set->live) {
-		list_for_each_entry(part, &set->parts, node) {
-			if (part->nr_sites > most) {
-				most = part->nr_sites;
-				keeper = part;
-			}
-		}
+	can_keep = set->live &&
+		   (!bpf_tramp_class_has_entry(&set->class) || set->kind >= at->kind);
+	if (!can_keep || part->nr_sites <= set->nr_sites) {
+		to = plan_fresh(at, set, part, max(set->kind, at->kind));
+		return to ? plan_join(at, part, to) : -ENOMEM;
 	}
-
-	list_for_each_entry(part, &set->parts, node) {
-		if (part == keeper)
-			continue;
-		to = plan_fresh(at, set, part);
-		if (!to || !set_add_tuple(to, at->link, part->cookie))
-			return -ENOMEM;
-	}
-	if (!keeper)
-		return 0;
 
 	if (set->nr_sites) {
 		/* the rest is the smaller side, it goes with the old list */
-		part = part_add(set, 0);
-		if (!part || !plan_fresh(at, set, part))
+		rest = part_add(set);
+		if (!rest)
 			return -ENOMEM;
-		list_splice_init(&set->sites, &part->sites);
-		part->nr_sites = set->nr_sites;
+		list_splice_init(&set->sites, &rest->sites);
+		rest->nr_sites = set->nr_sites;
 		set->nr_sites = 0;
+		if (!plan_fresh(at, set, rest, set->kind))
+			return -ENOMEM;
 	}
-	if (!set_add_tuple(set, at->link, keeper->cookie))
-		return -ENOMEM;
-	keeper->to = set;
-	return 0;
+	part->to = set;
+	return plan_join(at, part, set);
 }
 
 static int plan(struct attach *at)
@@ -911,8 +1069,15 @@ static bool set_is_joined(struct attach *at, struct bpf_tramp_set *set)
 	return t && t->node.link == at->link;
 }
 
+/* Do the part's sites have to be patched to get to their new set's body? */
+static bool part_moves(struct bpf_tramp_set *set, struct bpf_tramp_part *part)
+{
+	return part->to != set || !bpf_tramp_class_has_entry(&set->class);
+}
+
 static int prepare(struct attach *at)
 {
+	struct bpf_tramp_part *part;
 	struct bpf_tramp_set *set;
 	int err;
 
@@ -922,19 +1087,19 @@ static int prepare(struct attach *at)
 			return err;
 	}
 	list_for_each_entry(set, &at->touched, work) {
-		if (!set_is_joined(at, set))
-			continue;
-		err = set_prepare(set);
+		err = set_is_joined(at, set) ? set_prepare(set) : 0;
 		if (err)
 			return err;
+		list_for_each_entry(part, &set->parts, node) {
+			if (!part_moves(set, part))
+				continue;
+			err = sites_make_thunks(&part->sites, part->nr_sites, part->to,
+						&part->thunks);
+			if (err)
+				return err;
+		}
 	}
 	return 0;
-}
-
-/* Do the part's sites have to be patched to get to their new set's body? */
-static bool part_moves(struct bpf_tramp_set *set, struct bpf_tramp_part *part)
-{
-	return part->to != set || !bpf_tramp_class_has_entry(&set->class);
 }
 
 /* Patch the sites of new functions (@live false), or those that others run on. */
@@ -942,7 +1107,6 @@ static int move(struct attach *at, bool live)
 {
 	struct bpf_tramp_batch *batch;
 	struct bpf_tramp_part *part;
-	struct bpf_tramp_site *site;
 	struct bpf_tramp_set *set;
 	u32 nr = 0;
 	int err;
@@ -957,15 +1121,10 @@ static int move(struct attach *at, bool live)
 	batch = bpf_tramp_batch_alloc(nr);
 	if (!batch)
 		return -ENOMEM;
-	list_for_each_entry(set, &at->touched, work) {
-		list_for_each_entry(part, &set->parts, node) {
-			if (set->live != live || !part_moves(set, part))
-				continue;
-			list_for_each_entry(site, &part->sites, list)
-				bpf_tramp_batch_site(batch, site->ip,
-						     bpf_tramp_set_addr(part->to));
-		}
-	}
+	list_for_each_entry(set, &at->touched, work)
+		list_for_each_entry(part, &set->parts, node)
+			if (set->live == live && part_moves(set, part))
+				sites_patch(&part->sites, batch, part->to, part->thunks);
 	err = bpf_tramp_batch_run(batch, live ? BPF_TRAMP_BATCH_MOD : BPF_TRAMP_BATCH_ADD);
 	bpf_tramp_batch_free(batch);
 	return err;
@@ -994,6 +1153,7 @@ static void parts_undo(struct bpf_tramp_set *set)
 	struct bpf_tramp_part *part, *tmp;
 
 	list_for_each_entry_safe(part, tmp, &set->parts, node) {
+		sites_drop_thunks(&part->thunks);
 		part_join(part, set);
 		part_free(part);
 	}
@@ -1049,6 +1209,9 @@ static void attach_commit(struct attach *at, bool added)
 		}
 		if (!set->live)
 			set_release(set);
+		else if (!set->nr_sites)
+			/* its kind did not do */
+			set_free(set);
 	}
 	list_for_each_entry_safe(set, tmp, &at->fresh, work) {
 		list_del_init(&set->work);
@@ -1070,6 +1233,7 @@ static int attach_locked(struct attach *at)
 	int err;
 
 	err = gather(at);
+	at->kind = link_kind(at->link, at->cookies);
 	if (!err)
 		err = plan(at);
 	if (!err)
@@ -1096,10 +1260,11 @@ static int attach_locked(struct attach *at)
 
 /**
  * bpf_tramp_sets_attach - attach a link to functions
- * @link: the link; its program is a fentry.multi program
+ * @link: the link
  * @tuples: empty list, gets the link's tuples
- * @reqs: the functions; if the program asks for its cookie, sorted by cookie
+ * @reqs: the functions
  * @cnt: number of @reqs
+ * @cookies: the requests have cookies, and the program asks for its own
  *
  * Two requests for the same function are taken for one if they agree. A
  * function's other programs do not miss a call.
@@ -1115,10 +1280,10 @@ static int attach_locked(struct attach *at)
  *         place for another program, -ENOMEM, or what ftrace returned.
  */
 int bpf_tramp_sets_attach(struct bpf_link *link, struct list_head *tuples,
-			  const struct bpf_tramp_req *reqs, u32 cnt)
+			  struct bpf_tramp_req *reqs, u32 cnt, bool cookies)
 {
 	struct attach at = {
-		.link = link, .tuples = tuples, .reqs = reqs, .cnt = cnt,
+		.link = link, .tuples = tuples, .reqs = reqs, .cnt = cnt, .has_cookies = cookies,
 		.touched = LIST_HEAD_INIT(at.touched),
 		.fresh = LIST_HEAD_INIT(at.fresh),
 	};
@@ -1128,6 +1293,7 @@ int bpf_tramp_sets_attach(struct bpf_link *link, struct list_head *tuples,
 	err = tidy(NULL);
 	if (!err)
 		err = attach_locked(&at);
+	bpf_tramp_cookies_put(at.cookies);
 	mutex_unlock(&bpf_tramp_sets_mutex);
 	return err ?: at.aliases;
 }
@@ -1151,7 +1317,7 @@ void bpf_tramp_sets_detach(struct list_head *tuples)
 }
 
 /**
- * bpf_tramp_sets_tidy - make the sets canonical after bpf_tramp_unpin()
+ * bpf_tramp_sets_tidy - do what bpf_tramp_tidy_later() has asked for
  *
  * Context: may sleep; takes bpf_tramp_sets_mutex; the caller holds all
  *          trampoline locks.
@@ -1171,7 +1337,7 @@ void bpf_tramp_sets_tidy(void)
  * bpf_tramp_pin - a function's dedicated trampoline is to get a program
  * @tr: the dedicated trampoline, with no program yet
  *
- * If fentry.multi links cover the function, their programs are added to @tr.
+ * If links cover the function, their programs are added to @tr.
  * The site branches to its set until the caller has patched it to @tr's image
  * and calls bpf_tramp_pin_commit(), or bpf_tramp_pin_abort() if that failed.
  * bpf_tramp_pin_pending() tells the caller that it is ftrace's already.
@@ -1200,10 +1366,10 @@ int bpf_tramp_pin(struct bpf_trampoline *tr)
 
 	err = -ENOMEM;
 	class.pin = tr;
-	set = set_alloc(&class);
+	set = set_alloc(&class, BPF_TRAMP_KIND_ENTRY);
 	if (!set)
 		goto unlock;
-	err = set_copy_tuples(set, site->set);
+	err = set_copy_tuples(set, site->set, site);
 	if (!err)
 		err = set_load(set);
 	if (err)
@@ -1248,6 +1414,7 @@ void bpf_tramp_pin_commit(struct bpf_trampoline *tr)
 
 	set_publish_tuples(set, from);
 	list_move(&site->list, &set->sites);
+	site_put_thunk(site);
 	site->set = set;
 	set->nr_sites = 1;
 	set->live = true;
@@ -1282,7 +1449,6 @@ void bpf_tramp_pin_abort(struct bpf_trampoline *tr)
 /**
  * bpf_tramp_unpin - a dedicated trampoline has lost a program
  * @tr: the dedicated trampoline; its images jump over the program already
- * @now: repatch the site now, else when bpf_tramp_sets_tidy() is called
  *
  * The site returns to a shared set when sets can serve all its programs again.
  *
@@ -1290,18 +1456,17 @@ void bpf_tramp_pin_abort(struct bpf_trampoline *tr)
  * Return: true if so: the caller has nothing to do. Otherwise the trampoline is
  *         the caller's to update.
  */
-bool bpf_tramp_unpin(struct bpf_trampoline *tr, bool now)
+bool bpf_tramp_unpin(struct bpf_trampoline *tr)
 {
 	struct bpf_tramp_set *set;
 	bool unpin = false;
 
 	mutex_lock(&bpf_tramp_sets_mutex);
 	set = tr->set;
-	if (set && !bpf_tramp_tr_has_own_progs(tr, set->nr_tuples)) {
+	if (set && !bpf_tramp_tr_has_own_progs(tr)) {
 		unpin = true;
 		mark_untidy(set);
-		if (now)
-			tidy(set);
+		tidy(set);
 	}
 	mutex_unlock(&bpf_tramp_sets_mutex);
 	return unpin;
@@ -1310,10 +1475,12 @@ bool bpf_tramp_unpin(struct bpf_trampoline *tr, bool now)
 static int site_change_class(struct bpf_tramp_site *site, const struct bpf_tramp_class *class)
 {
 	struct bpf_tramp_set *from = site->set, *to;
+	struct bpf_tramp_thunks *thunks = NULL;
 	struct bpf_tramp_batch *batch;
+	LIST_HEAD(sites);
 	int err = 0;
 
-	to = set_find(class, &from->tuples) ?: leader_alloc(class, from);
+	to = set_find(class, &from->tuples) ?: leader_alloc(class, from, site);
 	if (!to)
 		return -ENOMEM;
 	if (!to->live)
@@ -1321,23 +1488,31 @@ static int site_change_class(struct bpf_tramp_site *site, const struct bpf_tramp
 	if (err)
 		goto out;
 
+	list_move(&site->list, &sites);
+	err = sites_make_thunks(&sites, 1, to, &thunks);
+	if (err)
+		goto out_back;
 	err = -ENOMEM;
 	batch = bpf_tramp_batch_alloc(1);
 	if (!batch)
-		goto out;
-	bpf_tramp_batch_site(batch, site->ip, bpf_tramp_set_addr(to));
+		goto out_back;
+	sites_patch(&sites, batch, to, thunks);
 	err = bpf_tramp_batch_run(batch, BPF_TRAMP_BATCH_MOD_LOCKED);
 	bpf_tramp_batch_free(batch);
 	if (err)
-		goto out;
+		goto out_back;
 
 	if (!to->live)
 		set_commit(to);
-	list_move(&site->list, &to->sites);
-	site->set = to;
+	sites_join(&sites, to, thunks);
 	to->nr_sites++;
 	if (!--from->nr_sites)
 		set_free(from);
+	return 0;
+
+out_back:
+	sites_drop_thunks(&thunks);
+	list_splice(&sites, &from->sites);
 out:
 	if (!to->live) {
 		set_abort(to);

@@ -4,7 +4,8 @@
 
 /*
  * Shared trampolines: one trampoline for all functions that have the same
- * model and run the same list of fentry.multi programs.
+ * model and run the same list of fentry.multi, fexit.multi and fsession.multi
+ * programs.
  *
  *   site    a traced function's patchable entry (its ftrace location)
  *   class   the functions whose canonical btf_func_model is the same
@@ -13,6 +14,9 @@
  *   entry   the address the sites of a set branch to, constant for the set's
  *           lifetime
  *   body    the generated image with the programs hard-coded
+ *   thunk   a few bytes per site that name the site to a shared body, only for
+ *           sets that need it: the body calls the function, or a program asks
+ *           for its cookie and each function has its own
  *   tuple   (link, set): what a link holds, instead of one node per function
  *
  * Attach, in pseudo-code:
@@ -37,10 +41,9 @@
  * What tidy cannot do for lack of memory the next change does.
  *
  * A function which also has programs that sets do not serve (a single fentry,
- * fexit, fmod_ret, fsession or LSM program, or one of a fexit.multi or
- * fsession.multi link) has a dedicated trampoline, which runs the fentry.multi
- * programs as well. Its site is pinned: it is in a set of its own, whose class
- * names the dedicated trampoline.
+ * fexit, fmod_ret, fsession or LSM program) has a dedicated trampoline, which
+ * runs the links' programs as well. Its site is pinned: it is in a set of its
+ * own, whose class names the dedicated trampoline.
  *
  * A function that a livepatch shares returns from its trampoline to somewhere
  * else, so that the return address does not tell the function any more. It is
@@ -74,17 +77,35 @@ struct bpf_tramp_class {
 };
 
 /**
+ * enum bpf_tramp_kind - how sites get to a set's body
+ * @BPF_TRAMP_KIND_ENTRY: they branch to the entry, or to the body
+ * @BPF_TRAMP_KIND_COOKIE: through thunks, which number them
+ * @BPF_TRAMP_KIND_ORIG: through thunks, which also call the function
+ *
+ * A set's tuples tell its kind, that of the most demanding of them.
+ */
+enum bpf_tramp_kind {
+	BPF_TRAMP_KIND_ENTRY,
+	BPF_TRAMP_KIND_COOKIE,
+	BPF_TRAMP_KIND_ORIG,
+};
+
+/**
  * struct bpf_tramp_set - the sites that run one list of programs
  * @hash_node: in the table of sets, by class and tuples
  * @hash: of class and tuples
  * @class: of all sites
+ * @kind: how the sites get to the body
  * @tr: trampoline: images and what they are generated from; @class.pin if that
  *      is set, else owned, and NULL before the first body
  * @entry: image whose start is the entry, NULL for a set without
+ * @old_image: while a new body is prepared: the one in use
+ * @old_flags: and the trampoline's flags
  * @tuples: the links whose programs run, newest first
  * @sites: the sites
  * @parts: while a link attaches: what it covers
  * @twins: while tidying: sets to be merged into this one
+ * @thunks: while tidying: of its sites, in the set it is to be merged into
  * @work: sets the running operation touches, or the untidy ones
  * @nr_tuples: length of @tuples
  * @nr_sites: length of @sites
@@ -97,12 +118,16 @@ struct bpf_tramp_set {
 	struct hlist_node hash_node;
 	u32 hash;
 	struct bpf_tramp_class class;
+	enum bpf_tramp_kind kind;
 	struct bpf_trampoline *tr;
 	struct bpf_tramp_image *entry;
+	struct bpf_tramp_image *old_image;
+	u32 old_flags;
 	struct list_head tuples;
 	struct list_head sites;
 	struct list_head parts;
 	struct list_head twins;
+	struct bpf_tramp_thunks *thunks;
 	struct list_head work;
 	u32 nr_tuples;
 	u32 nr_sites;
@@ -114,6 +139,9 @@ struct bpf_tramp_set {
 /**
  * struct bpf_tramp_tuple - a link's hold on a set
  * @node: program and cookie, what trampolines are generated from
+ * @fexit: second node, for a session's program at the function's return
+ * @cookies: of the link, NULL if the program does not ask; @node has them too,
+ *           if the body is for more than one site
  * @set: the set; NULL in a ghost: the set is gone, but images of its trampoline
  *       that call the program may still run
  * @tr: the set's trampoline; a ghost has a reference
@@ -122,20 +150,28 @@ struct bpf_tramp_set {
  */
 struct bpf_tramp_tuple {
 	struct bpf_tramp_node node;
+	struct bpf_tramp_node fexit;
+	struct bpf_tramp_cookies *cookies;
 	struct bpf_tramp_set *set;
 	struct bpf_trampoline *tr;
 	struct list_head set_node;
 	struct list_head link_node;
 };
 
+/* Largest number of a site */
+#define BPF_TRAMP_MAX_SITE_NR	((1U << 26) - 1)
+
 /**
- * struct bpf_tramp_site - a function that some fentry.multi link covers
+ * struct bpf_tramp_site - a function that some link covers
  * @ip_node: in the table by ip
  * @ip: ftrace location
+ * @thunk: where it branches to, 0 if that is the set's entry or body
  * @set: what it runs
  * @list: in the set's sites
+ * @nr: number, from 1; 0 as long as nothing needs it
  * @obj_id: BTF object that the function was first attached by
  * @btf_id: id in that
+ * @checked: attach types that have been seen to suit the function
  * @requested: while a link attaches: it covers the site
  * @ipmodify: a livepatch shares the function
  *
@@ -144,10 +180,13 @@ struct bpf_tramp_tuple {
 struct bpf_tramp_site {
 	struct hlist_node ip_node;
 	unsigned long ip;
+	unsigned long thunk;
 	struct bpf_tramp_set *set;
 	struct list_head list;
 	u32 obj_id;
-	u32 btf_id:30;
+	u32 btf_id;
+	u32 nr:26;
+	u32 checked:4;
 	u32 requested:1;
 	u32 ipmodify:1;
 };
@@ -158,20 +197,30 @@ struct bpf_tramp_site {
  * @obj_id: its BTF object
  * @btf_id: its id in that
  * @cookie: of the link for this function
+ * @checked: attach types that have been seen to suit the function
  * @class: of the function, with neither pin nor solo
+ * @site: the engine's
  */
 struct bpf_tramp_req {
 	unsigned long ip;
 	u32 obj_id;
 	u32 btf_id;
 	u64 cookie;
+	u32 checked;
 	struct bpf_tramp_class class;
+	struct bpf_tramp_site *site;
 };
 
-/* Do the sites of the class branch to an entry, or to the body itself? */
+/* Do the sites of the class branch to an entry or thunks, or to the body itself? */
 static inline bool bpf_tramp_class_has_entry(const struct bpf_tramp_class *class)
 {
 	return !class->pin && !class->solo;
+}
+
+/* Do the sites of the set branch to thunks? */
+static inline bool bpf_tramp_set_has_thunks(const struct bpf_tramp_set *set)
+{
+	return bpf_tramp_class_has_entry(&set->class) && set->kind != BPF_TRAMP_KIND_ENTRY;
 }
 
 /* The engine, trampoline_set.c */
@@ -180,7 +229,7 @@ extern struct mutex bpf_tramp_sets_mutex;
 int bpf_tramp_sets_init(void);
 struct bpf_tramp_site *bpf_tramp_site_find(u32 obj_id, u32 btf_id);
 int bpf_tramp_sets_attach(struct bpf_link *link, struct list_head *tuples,
-			  const struct bpf_tramp_req *reqs, u32 cnt);
+			  struct bpf_tramp_req *reqs, u32 cnt, bool cookies);
 void bpf_tramp_sets_detach(struct list_head *tuples);
 void bpf_tramp_sets_tidy(void);
 int bpf_tramp_ipmodify(unsigned long ip, bool on);
@@ -190,7 +239,7 @@ int bpf_tramp_pin(struct bpf_trampoline *tr);
 void bpf_tramp_pin_commit(struct bpf_trampoline *tr);
 void bpf_tramp_pin_abort(struct bpf_trampoline *tr);
 bool bpf_tramp_pin_pending(struct bpf_trampoline *tr);
-bool bpf_tramp_unpin(struct bpf_trampoline *tr, bool now);
+bool bpf_tramp_unpin(struct bpf_trampoline *tr);
 
 /*
  * What the engine needs of the rest of the kernel: trampolines and their
@@ -212,13 +261,30 @@ void bpf_tramp_batch_site(struct bpf_tramp_batch *batch, unsigned long ip, unsig
 int bpf_tramp_batch_run(struct bpf_tramp_batch *batch, enum bpf_tramp_batch_op op);
 void bpf_tramp_batch_free(struct bpf_tramp_batch *batch);
 
-struct bpf_trampoline *bpf_tramp_tr_alloc(const struct bpf_tramp_class *class);
+struct bpf_tramp_thunks;
+
+struct bpf_tramp_thunks *bpf_tramp_thunks_alloc(struct bpf_tramp_set *set, u32 nr);
+void bpf_tramp_thunks_add(struct bpf_tramp_thunks *thunks, struct bpf_tramp_set *set,
+			  const struct bpf_tramp_site *site);
+unsigned long bpf_tramp_thunks_addr(const struct bpf_tramp_thunks *thunks, u32 i);
+int bpf_tramp_thunks_write(struct bpf_tramp_thunks *thunks);
+void bpf_tramp_thunks_free(struct bpf_tramp_thunks *thunks);
+void bpf_tramp_thunk_put(struct bpf_tramp_set *set, unsigned long thunk);
+bool bpf_tramp_thunks_are_wasted(struct bpf_tramp_set *set);
+void bpf_tramp_tidy_later(void);
+
+struct bpf_tramp_cookies *bpf_tramp_cookies_alloc(u32 first, u32 nr);
+struct bpf_tramp_cookies *bpf_tramp_cookies_get(struct bpf_tramp_cookies *cookies);
+void bpf_tramp_cookies_put(struct bpf_tramp_cookies *cookies);
+
+bool bpf_tramp_prog_calls_orig(const struct bpf_prog *prog);
+struct bpf_trampoline *bpf_tramp_tr_alloc(const struct bpf_tramp_set *set);
 struct bpf_trampoline *bpf_tramp_tr_dedicated(unsigned long ip);
 void bpf_tramp_tr_class(struct bpf_trampoline *tr, struct bpf_tramp_class *class);
 void bpf_tramp_tr_get(struct bpf_trampoline *tr);
 void bpf_tramp_tr_put(struct bpf_trampoline *tr);
 bool bpf_tramp_tr_has_images(struct bpf_trampoline *tr);
-bool bpf_tramp_tr_has_own_progs(struct bpf_trampoline *tr, u32 nr_tuples);
+bool bpf_tramp_tr_has_own_progs(struct bpf_trampoline *tr);
 int bpf_tramp_tr_add(struct bpf_trampoline *tr, struct bpf_tramp_node *node);
 void bpf_tramp_tr_del(struct bpf_trampoline *tr, struct bpf_tramp_node *node);
 void bpf_tramp_tr_skip(struct bpf_trampoline *tr, struct bpf_prog *prog);

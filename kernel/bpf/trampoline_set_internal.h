@@ -8,9 +8,11 @@
 
 #include <linux/bpf.h>
 #include <linux/hashtable.h>
+#include <linux/idr.h>
 #include <linux/jhash.h>
 #include <linux/list.h>
 #include <linux/lockdep.h>
+#include <linux/minmax.h>
 #include <linux/mutex.h>
 #include <linux/sched.h>
 #include <linux/slab.h>

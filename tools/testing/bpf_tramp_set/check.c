@@ -54,10 +54,26 @@ static bool model_same(struct fn *a, struct fn *b)
 	    memcmp(&a->class, &b->class, sizeof(a->class)))
 		return false;
 	for (i = 0; i < a->nr; i++)
-		if (a->model[i].link != b->model[i].link ||
-		    a->model[i].cookie != b->model[i].cookie)
+		if (a->model[i].link != b->model[i].link)
 			return false;
 	return true;
+}
+
+/* What its fentry.multi programs need of a set. */
+static enum bpf_tramp_kind model_kind(struct fn *fn)
+{
+	enum bpf_tramp_kind kind = BPF_TRAMP_KIND_ENTRY;
+	u32 i;
+
+	for (i = 0; i < fn->nr; i++) {
+		if (model_is_own(fn, fn->model[i].link))
+			continue;
+		if (fn->model[i].link->prog->calls_orig)
+			return BPF_TRAMP_KIND_ORIG;
+		if (fn->model[i].link->prog->call_attach_cookie)
+			kind = BPF_TRAMP_KIND_COOKIE;
+	}
+	return kind;
 }
 
 /*
@@ -66,10 +82,18 @@ static bool model_same(struct fn *a, struct fn *b)
 
 static struct bpf_tramp_image *fn_image(struct fn *fn, bool meanwhile)
 {
-	struct bpf_tramp_image *im = fn->branch;
+	struct thunk *thunk = thunk_find(fn->branch);
+	struct bpf_tramp_image *im;
 
-	if (!im)
+	if (!fn->branch)
 		return NULL;
+	if (thunk) {
+		CHECK(thunk->used && thunk->ip == fn->ip);
+		im = thunk_tr(thunk)->gate;
+		CHECK(im && !im->jump);
+	} else {
+		im = (struct bpf_tramp_image *)fn->branch;
+	}
 	CHECK(im->state == IMAGE_ACTIVE || (meanwhile && im->state == IMAGE_PREPARED));
 	if (im->jump) {
 		im = im->jump;
@@ -77,6 +101,18 @@ static struct bpf_tramp_image *fn_image(struct fn *fn, bool meanwhile)
 		CHECK(!im->jump);
 	}
 	return im;
+}
+
+/* The cookie that the program is given. */
+static u64 prog_cookie(struct fn *fn, struct image_prog *prog)
+{
+	struct thunk *thunk;
+
+	if (!prog->cookies)
+		return prog->cookie;
+	thunk = thunk_find(fn->branch);
+	CHECK(thunk && thunk->nr >= prog->cookies->first);
+	return prog->cookies->cookie[thunk->nr - prog->cookies->first];
 }
 
 /* What runs is what the model says, but for links that come or go just now. */
@@ -96,7 +132,7 @@ static void check_run(struct fn *fn, bool meanwhile)
 			CHECK(meanwhile);
 			CHECK(prog->link->want & (1U << nr));
 			if (prog->link->prog->call_attach_cookie)
-				CHECK(prog->cookie == prog->link->cookie[nr]);
+				CHECK(prog_cookie(fn, prog) == prog->link->cookie[nr]);
 			continue;
 		}
 		while (n < fn->nr && fn->model[n].link->busy)
@@ -104,7 +140,7 @@ static void check_run(struct fn *fn, bool meanwhile)
 		CHECK(n < fn->nr);
 		CHECK(fn->model[n].link == prog->link);
 		if (prog->link->prog->call_attach_cookie)
-			CHECK(fn->model[n].cookie == prog->cookie);
+			CHECK(fn->model[n].cookie == prog_cookie(fn, prog));
 		n++;
 	}
 	while (n < fn->nr && fn->model[n].link->busy)
@@ -169,12 +205,19 @@ static void check_set(struct fn *fn, struct bpf_tramp_set *set, bool tidied)
 		CHECK(set->nr_sites == 1);
 	if (!set->class.pin && set->class.solo)
 		CHECK(set->class.solo == fn->ip - fn->class.ip_off);
-	if (bpf_tramp_class_has_entry(&set->class)) {
-		CHECK(set->entry && set->entry == fn->branch);
+	if (bpf_tramp_set_has_thunks(set)) {
+		struct thunk *thunk = thunk_find(fn->branch);
+
+		CHECK(!set->entry && thunk && thunk_tr(thunk) == set->tr);
+		CHECK(thunk->calls_orig == (set->kind == BPF_TRAMP_KIND_ORIG));
+		CHECK(set->tr->gate == set->tr->cur);
+	} else if (bpf_tramp_class_has_entry(&set->class)) {
+		CHECK(set->entry && (unsigned long)set->entry == fn->branch);
 		CHECK(set->entry->jump || set->entry == set->tr->cur);
 	} else {
-		CHECK(!set->entry && set->tr->cur == fn->branch);
+		CHECK(!set->entry && (unsigned long)set->tr->cur == fn->branch);
 	}
+	CHECK(!set->thunks);
 	if (tidied) {
 		CHECK(!set->stale);
 		CHECK(list_empty(&set->work));
@@ -183,6 +226,8 @@ static void check_set(struct fn *fn, struct bpf_tramp_set *set, bool tidied)
 		CHECK(!list_empty(&set->tuples));
 		CHECK(!!set->class.pin == !!fn->nr_own);
 		CHECK(set->class.pin || !!set->class.solo == fn->ipmodify);
+		if (bpf_tramp_class_has_entry(&set->class))
+			CHECK(set->kind == model_kind(fn));
 	}
 
 	list_for_each_entry(t, &set->tuples, set_node) {
@@ -192,7 +237,11 @@ static void check_set(struct fn *fn, struct bpf_tramp_set *set, bool tidied)
 			i++;
 		CHECK(i < fn->nr);
 		CHECK(t->node.link == fn->model[i].link);
-		CHECK(t->node.cookie == fn->model[i].cookie);
+		CHECK(!!t->cookies == t->node.link->prog->call_attach_cookie);
+		if (!t->node.cookies)
+			CHECK(t->node.cookie == fn->model[i].cookie);
+		else
+			CHECK(t->node.cookies == t->cookies);
 		i++;
 		nr++;
 	}
@@ -204,7 +253,7 @@ static void check_sites(bool tidied)
 {
 	struct bpf_tramp_site *site;
 	struct bpf_tramp_set *set;
-	u32 nr_sites = 0, i, j;
+	u32 nr_sites = 0, nr_numbers = 0, i, j;
 	struct fn *fn, *first;
 
 	nr_seen = 0;
@@ -219,6 +268,8 @@ static void check_sites(bool tidied)
 		}
 		nr_sites++;
 		CHECK(site->ip == fn->ip && !site->requested);
+		CHECK(site->thunk == (thunk_find(fn->branch) ? fn->branch : 0));
+		nr_numbers += !!site->nr;
 		CHECK(site->btf_id == fn->id || site->btf_id == fn->alias);
 		CHECK(bpf_tramp_site_find(OBJ_ID, site->btf_id) == site);
 		set = site->set;
@@ -233,11 +284,12 @@ static void check_sites(bool tidied)
 			first = seen_fn[set->tr->idx];
 			/* sites without programs that could not leave ftrace can differ */
 			CHECK(!model_nr_multi(fn) || model_same(fn, first));
-			CHECK(fn->branch == first->branch);
+			CHECK(bpf_tramp_set_has_thunks(set) || fn->branch == first->branch);
 		}
 		set->tr->nr_seen++;
 	}
 	CHECK(sites_by_id.nr == nr_sites);
+	CHECK(site_numbers.nr == nr_numbers);
 	CHECK(mem_count[MEM_SITE] == nr_sites);
 	CHECK(mem_count[MEM_SET] == nr_seen);
 	for (i = 0; i < nr_seen; i++)
@@ -336,6 +388,7 @@ static void check_nothing(void)
 	CHECK(hash_empty(sets));
 	CHECK(!mem_total && hash_empty(sites_by_ip) && !sites_by_id.nr);
 	CHECK(!world.nr_images && !world.nr_trs && !world.nr_batches);
+	CHECK(!world.nr_blocks && !world.nr_cookies && !site_numbers.nr);
 	for (i = 0; i < XA_SIZE; i++)
 		CHECK(!sites_by_id.bucket[i]);
 }
@@ -360,6 +413,7 @@ static void ops_begin(void)
 		site = site_find_ip(fn->ip);
 		fn->old_branch = fn->branch;
 		fn->old_set = site ? site->set : NULL;
+		fn->old_kind = site ? site->set->kind : 0;
 	}
 	before.tidied = list_empty(&untidy);
 	before.mem = mem_total;
@@ -375,13 +429,13 @@ static void ops_begin(void)
 /*
  * No more sites than necessary have been repatched. Where an attach has split a
  * set all but its largest piece have moved, where a detach has merged sets all
- * but the sites of the largest.
+ * but the sites of the largest; of those whose kind does.
  */
 static void check_moves(bool attach)
 {
 	struct bpf_tramp_set *whole[MAX_FNS] = {}, *piece[MAX_FNS] = {};
 	u32 i, j, k, size, most, nr, moved = 0, expect = 0;
-	bool done[MAX_FNS] = {};
+	bool done[MAX_FNS] = {}, same[MAX_FNS] = {};
 	struct bpf_tramp_site *site;
 	struct fn *fn;
 
@@ -392,6 +446,8 @@ static void check_moves(bool attach)
 			continue;
 		whole[i] = attach ? fn->old_set : site->set;
 		piece[i] = attach ? site->set : fn->old_set;
+		same[i] = site->set->kind == fn->old_kind &&
+			  bpf_tramp_class_has_entry(&site->set->class);
 		moved += fn->branch != fn->old_branch;
 	}
 	for (i = 0; i < world.nr_fns; i++) {
@@ -409,7 +465,7 @@ static void check_moves(bool attach)
 				nr++;
 			}
 			size += nr;
-			most = nr > most ? nr : most;
+			most = same[j] && nr > most ? nr : most;
 		}
 		expect += size - most;
 	}
@@ -418,11 +474,10 @@ static void check_moves(bool attach)
 
 /*
  * An attach that failed left all as it was: check_all() sees that the lists are
- * the same, here it is the entries, too. Where it failed after a set had been
- * split into more than two parts, @cookies, and two were the largest, either's
- * entry is as good.
+ * the same, here it is the entries, too. Where it failed after sites had been
+ * moved to sets of another kind, @kind, they come back to new ones.
  */
-static void check_undone(bool cookies)
+static void check_undone(bool kind)
 {
 	bool changed = world.sites_moved || world.sites_added || world.switched;
 	struct bpf_tramp_site *site;
@@ -432,11 +487,13 @@ static void check_undone(bool cookies)
 		return;
 	CHECK(mem_count[MEM_SET] == before.nr_sets);
 	for (fn = world.fns; fn < world.fns + world.nr_fns; fn++) {
-		if (world.sites_moved && (fn->nr_own || fn->ipmodify || cookies))
+		if (world.sites_moved && (fn->nr_own || fn->ipmodify || kind))
 			continue;
 		site = site_find_ip(fn->ip);
 		CHECK(fn->old_set == (site ? site->set : NULL));
-		CHECK(fn->branch == fn->old_branch);
+		/* back in its set, by a thunk that may be another one */
+		if (!world.sites_moved || !site || !site->thunk)
+			CHECK(fn->branch == fn->old_branch);
 	}
 	if (changed)
 		return;

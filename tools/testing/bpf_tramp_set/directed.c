@@ -138,23 +138,71 @@ static void attach_own_cookies(u32 l)
 
 static void test_cookies(void)
 {
-	test_begin("a cookie a function: a set each, merged when the link goes");
+	test_begin("a cookie a function: thunks, and one set");
 	world_init(8, 1, 12);
 	links_init(3, 0, 0x3);
 	attach_own_cookies(0);
-	CHECK(nr_sets() == 8);
+	CHECK(nr_sets() == 1 && world.sites_added == 8);
 	CHECK(!attach_mask(2, 0xff, 0));
-	CHECK(nr_sets() == 8 && !world.sites_moved);
+	CHECK(nr_sets() == 1 && !world.sites_moved && world.switched == 1);
+	/* those who do not ask for it need no thunks */
 	op_detach(links[0]);
-	CHECK(nr_sets() == 1 && world.sites_moved == 7);
+	CHECK(nr_sets() == 1 && world.sites_moved == 8);
 	attach_own_cookies(1);
-	CHECK(nr_sets() == 8 && world.sites_moved == 7);
-	op_detach(links[1]);
-	CHECK(nr_sets() == 1);
+	CHECK(nr_sets() == 1 && world.sites_moved == 8);
 	op_detach(links[2]);
-	/* who does not ask for the cookie can share in spite of it */
+	CHECK(nr_sets() == 1 && !world.sites_moved);
+	op_detach(links[1]);
 	attach_own_cookies(2);
 	CHECK(nr_sets() == 1);
+	CHECK(site_find_ip(world.fns[0].ip)->set->kind == BPF_TRAMP_KIND_ENTRY);
+	test_end();
+}
+
+static void test_kinds(void)
+{
+	test_begin("a set's kind is what its links need, and changes with them");
+	world_init(8, 1, 12);
+	links_init_kinds(4, 0, 0x4, 0x2);
+	CHECK(!attach_mask(0, 0xff, 0));
+	CHECK(!world.nr_blocks);
+	/* half of the functions are to be called */
+	CHECK(!attach_mask(1, 0xf0, 0));
+	CHECK(nr_sets() == 2 && world.sites_moved == 4 && world.nr_blocks == 1);
+	/* the thunks serve cookies, too; without any, the larger part has to move */
+	attach_own_cookies(2);
+	CHECK(nr_sets() == 2 && world.sites_moved == 4 && world.switched == 1);
+	/* the smaller part is the one that stays as it is */
+	CHECK(!attach_mask(3, 0x70, 0));
+	CHECK(nr_sets() == 3 && world.sites_moved == 1 && world.switched == 1);
+	op_detach(links[3]);
+	CHECK(nr_sets() == 2 && world.sites_moved == 1);
+	op_detach(links[2]);
+	CHECK(nr_sets() == 2 && world.sites_moved == 4);
+	op_detach(links[1]);
+	CHECK(nr_sets() == 1 && world.sites_moved == 4);
+	test_end();
+}
+
+static void test_thunks_renewed(void)
+{
+	u32 i;
+
+	test_begin("thunks that sites have left do not pile up");
+	world_init(8, 1, 12);
+	links_init_kinds(2, 0, 0, 0x1);
+	CHECK(!attach_mask(0, 0xff, 0));
+	for (i = 0; i < 50; i++) {
+		CHECK(!attach_mask(1, 0x07, 0));
+		op_detach(links[1]);
+		CHECK(world.nr_blocks <= 8);
+		images_release(NULL, 1);
+	}
+	for (i = 0; i < 50; i++) {
+		CHECK(!single_on(0, 0));
+		single_off(0, 0);
+		CHECK(world.nr_blocks <= 16);
+	}
 	test_end();
 }
 
@@ -367,25 +415,6 @@ static void test_livepatch(void)
 	test_end();
 }
 
-static void test_bulk(void)
-{
-	struct single s[4] = {};
-	u32 i;
-
-	test_begin("many single programs at once, off with one tidying");
-	world_init(8, 2, 12);
-	links_init(2, 0, 0);
-	CHECK(!attach_mask(0, 0xff, 0));
-	CHECK(!attach_mask(1, 0x0f, 0));
-	for (i = 0; i < 4; i++)
-		s[i].fn = &world.fns[2 * i];
-	CHECK(!op_single_on(s, 4));
-	CHECK(nr_sets() == 6);
-	op_single_off(s, 4, false);
-	CHECK(nr_sets() == 2 && world.sites_moved == 4);
-	test_end();
-}
-
 static void test_ghosts(void)
 {
 	u32 i;
@@ -426,7 +455,7 @@ static void test_ghosts(void)
 static void fault_world(void)
 {
 	world_init(16, 2, 12);
-	links_init(4, 0, 0x8);
+	links_init_kinds(4, 0, 0x8, 0x1);
 	CHECK(!attach_mask(0, 0x00ff, 0));
 	CHECK(!attach_mask(1, 0x0ff1, 0));
 	CHECK(!single_on(0, 0));
@@ -500,11 +529,11 @@ static void test_fault_single(bool persistent)
 		if (err)
 			CHECK(!op_single_on(s, 3));
 		fault_set(at, persistent);
-		op_single_off(s, 3, at & 1);
+		op_single_off(s, 3);
 		/* on again before anything has been tidied, and with other links */
 		CHECK(!op_single_on(s, 3));
 		CHECK(!attach_mask(2, 0xa5a5, 0));
-		op_single_off(s, 3, true);
+		op_single_off(s, 3);
 		fault_set(at, persistent);
 		single_off(0, 0);
 		fault_set(at, persistent);
@@ -544,6 +573,8 @@ static void test_directed(void)
 	test_superset();
 	test_overlap();
 	test_cookies();
+	test_kinds();
+	test_thunks_renewed();
 	test_duplicates();
 	test_other_id();
 	test_refused();
@@ -551,7 +582,6 @@ static void test_directed(void)
 	test_pin_first();
 	test_pin_other_id();
 	test_livepatch();
-	test_bulk();
 	test_ghosts();
 	test_fault_attach(false);
 	test_fault_attach(true);

@@ -68,12 +68,13 @@ static void sequences(u32 len, u32 nr_attached, u32 used, u32 attached)
 	}
 }
 
-static void test_exhaustive(void)
+static void test_exhaustive(bool kinds)
 {
-	test_name = "exhaustive";
+	test_name = kinds ? "exhaustive, links of three kinds" : "exhaustive";
 	test_op = 0;
+	nr_sequences = 0;
 	world_init(SEQ_FNS, 2, 12);
-	links_init(SEQ_LINKS, 0, 0);
+	links_init_kinds(SEQ_LINKS, 0, kinds ? 0x2 : 0, kinds ? 0x1 : 0);
 	sequences(0, 0, 0, 0);
 	pass(", %lu sequences, %lu operations", nr_sequences, test_op);
 }

@@ -65,9 +65,10 @@ static struct bpf_link link_pool[32];
 
 /*
  * Every link has a program of its own, but the last @shared ones, which have
- * those of the first. Bit n of @cookies: program n wants its cookie.
+ * those of the first. Bit n of @cookies: program n wants its cookie; of @orig:
+ * its bodies call the function.
  */
-static void links_init(u32 nr, u32 shared, u32 cookies)
+static void links_init_kinds(u32 nr, u32 shared, u32 cookies, u32 orig)
 {
 	u32 i;
 
@@ -77,8 +78,14 @@ static void links_init(u32 nr, u32 shared, u32 cookies)
 		memset(links[i], 0, sizeof(*links[i]));
 		INIT_LIST_HEAD(&links[i]->tuples);
 		progs[i].call_attach_cookie = cookies & (1U << i);
+		progs[i].calls_orig = orig & (1U << i);
 		links[i]->prog = &progs[i < nr - shared ? i : i - (nr - shared)];
 	}
+}
+
+static void links_init(u32 nr, u32 shared, u32 cookies)
+{
+	links_init_kinds(nr, shared, cookies, 0);
 }
 
 /* Attach to the functions of @mask; cookies are all @cookie. */
@@ -104,7 +111,7 @@ static void single_off(u32 fn, u32 slot)
 {
 	struct single s = { .fn = &world.fns[fn], .slot = slot };
 
-	op_single_off(&s, 1, true);
+	op_single_off(&s, 1);
 }
 
 #include "directed.c"
@@ -150,7 +157,8 @@ int main(int argc, char **argv)
 	printf("TAP version 13\n");
 	CHECK(!bpf_tramp_sets_init());
 	test_directed();
-	test_exhaustive();
+	test_exhaustive(false);
+	test_exhaustive(true);
 	test_random();
 	printf("1..%u\n", nr_tests);
 	printf("# %u passed, 0 failed\n", nr_tests);

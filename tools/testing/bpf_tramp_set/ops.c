@@ -32,13 +32,6 @@ static bool reqs_aliased(void)
 	return false;
 }
 
-static int req_cmp(const void *a, const void *b)
-{
-	const struct bpf_tramp_req *x = a, *y = b;
-
-	return x->cookie < y->cookie ? -1 : x->cookie > y->cookie;
-}
-
 /* Could an attach with @reqs return this if nothing fails? */
 static bool attach_may_return(struct bpf_link *link, int err)
 {
@@ -70,8 +63,6 @@ static int op_attach(struct bpf_link *link)
 	u32 i;
 
 	CHECK(!link->attached && list_empty(&link->tuples));
-	if (link->prog->call_attach_cookie)
-		qsort(reqs, nr_reqs, sizeof(reqs[0]), req_cmp);
 	link->busy = true;
 	link->want = 0;
 	for (i = 0; i < nr_reqs; i++) {
@@ -84,7 +75,8 @@ static int op_attach(struct bpf_link *link)
 	ops_begin();
 	injected = fault.at;
 	/* a link that attaches may have tuples for a moment */
-	err = bpf_tramp_sets_attach(link, &link->tuples, reqs, nr_reqs);
+	err = bpf_tramp_sets_attach(link, &link->tuples, reqs, nr_reqs,
+				    link->prog->call_attach_cookie);
 	link->busy = false;
 	if (err >= 0) {
 		CHECK(err == reqs_aliased());
@@ -97,7 +89,7 @@ static int op_attach(struct bpf_link *link)
 	if (err) {
 		CHECK(list_empty(&link->tuples));
 		check_gone(link);
-		check_undone(link->prog->call_attach_cookie);
+		check_undone(link->prog->call_attach_cookie || link->prog->calls_orig);
 	} else {
 		link->attached = true;
 		for (i = 0; i < world.nr_fns; i++)
@@ -148,8 +140,8 @@ static void op_tidy(void)
 }
 
 /*
- * Single programs: what bpf_trampoline_link_prog() and the attach of a
- * fexit.multi link do with a dedicated trampoline
+ * Single programs: what bpf_trampoline_link_prog() does with a dedicated
+ * trampoline
  */
 
 struct single {
@@ -209,8 +201,8 @@ static void single_patch(struct single *s)
 
 	CHECK(!!s->fn->branch == (tr->cur || bpf_tramp_pin_pending(tr)));
 	if (tr->cur)
-		CHECK(s->fn->branch == tr->cur);
-	fn_branch(s->fn, s->im);
+		CHECK(s->fn->branch == (unsigned long)tr->cur);
+	fn_branch(s->fn, (unsigned long)s->im);
 }
 
 static void single_commit(struct single *s)
@@ -285,8 +277,8 @@ static void single_update(struct single *s)
 	struct bpf_tramp_image *im;
 
 	if (!tr->nr_progs) {
-		CHECK(s->fn->branch == tr->cur);
-		fn_branch(s->fn, NULL);
+		CHECK(s->fn->branch == (unsigned long)tr->cur);
+		fn_branch(s->fn, 0);
 		image_put(tr->cur);
 		tr->cur = NULL;
 		return;
@@ -294,14 +286,13 @@ static void single_update(struct single *s)
 	im = image_generate(tr);
 	if (!im)
 		return;
-	fn_branch(s->fn, im);
+	fn_branch(s->fn, (unsigned long)im);
 	image_activate(im);
 	image_put(tr->cur);
 	tr->cur = im;
 }
 
-/* @now: one after the other, as single links do; else all, as fexit.multi. */
-static void op_single_off(struct single *singles, u32 nr, bool now)
+static void op_single_off(struct single *singles, u32 nr)
 {
 	bool tidied = list_empty(&untidy);
 	struct single *s, *end = singles + nr;
@@ -315,7 +306,7 @@ static void op_single_off(struct single *singles, u32 nr, bool now)
 		world.locked = s->tr;
 		single_del_prog(s);
 		bpf_tramp_tr_skip(s->tr, link->prog);
-		if (!bpf_tramp_unpin(s->tr, now))
+		if (!bpf_tramp_unpin(s->tr))
 			single_update(s);
 		world.locked = NULL;
 		CHECK(model_del(s->fn, link));
@@ -325,9 +316,10 @@ static void op_single_off(struct single *singles, u32 nr, bool now)
 		bpf_tramp_tr_put(s->tr);
 		check_meanwhile();
 	}
-	if (!now)
+	if (world.tidy_later)
 		bpf_tramp_sets_tidy();
-	if (!fault.fired && (tidied || !now))
+	world.tidy_later = false;
+	if (!fault.fired && tidied)
 		CHECK(list_empty(&untidy));
 	fault_set(0, false);
 	check_all();
@@ -377,7 +369,7 @@ static void op_nothing(void)
 				if (s.fn->model[k].link == &s.fn->own_link[j])
 					break;
 			if (k < s.fn->nr)
-				op_single_off(&s, 1, true);
+				op_single_off(&s, 1);
 		}
 	}
 	op_tidy();

@@ -11,6 +11,7 @@ struct config {
 	u32 links;
 	u32 shared;	/* links that have another link's program */
 	u32 cookies;	/* mask of programs that want their cookie */
+	u32 orig;	/* mask of programs whose bodies call the function */
 	u32 max_progs;
 	/* of 100 operations */
 	u32 single;
@@ -25,43 +26,43 @@ static const struct config configs[] = {
 	{
 		.name = "few functions, small sets",
 		.share = 20, .fns = 5, .classes = 2, .links = 4,
-		.cookies = 0x4, .max_progs = 12, .release = 4,
+		.cookies = 0x4, .orig = 0x8, .max_progs = 12, .release = 4,
 		.single = 10, .livepatch = 3, .fault = 10, .persistent = 30, .dup = 10,
 	},
 	{
 		.name = "no failures",
 		.share = 15, .fns = 24, .classes = 3, .links = 8, .shared = 1,
-		.cookies = 0x42, .max_progs = 12, .release = 8,
+		.cookies = 0x42, .orig = 0x50, .max_progs = 12, .release = 8,
 		.single = 20, .dup = 5,
 	},
 	{
 		.name = "failures",
 		.share = 15, .fns = 24, .classes = 3, .links = 8, .shared = 1,
-		.cookies = 0x24, .max_progs = 12, .release = 8,
+		.cookies = 0x24, .orig = 0x11, .max_progs = 12, .release = 8,
 		.single = 20, .livepatch = 3, .fault = 50, .persistent = 30, .dup = 5,
 	},
 	{
 		.name = "long failures",
 		.share = 15, .fns = 12, .classes = 2, .links = 6,
-		.cookies = 0x24, .max_progs = 12, .release = 30,
+		.cookies = 0x24, .orig = 0x11, .max_progs = 12, .release = 30,
 		.single = 30, .livepatch = 5, .fault = 40, .persistent = 90,
 	},
 	{
 		.name = "cookies",
 		.share = 10, .fns = 16, .classes = 2, .links = 6,
-		.cookies = 0x3b, .max_progs = 12, .release = 8,
+		.cookies = 0x3b, .orig = 0x30, .max_progs = 12, .release = 8,
 		.single = 10, .livepatch = 2, .fault = 15, .persistent = 30, .dup = 10,
 	},
 	{
 		.name = "single programs",
 		.share = 15, .fns = 10, .classes = 2, .links = 5,
-		.cookies = 0x8, .max_progs = 12, .release = 20,
+		.cookies = 0x8, .orig = 0x6, .max_progs = 12, .release = 20,
 		.single = 70, .livepatch = 5, .fault = 20, .persistent = 40, .dup = 5,
 	},
 	{
 		.name = "program limit",
 		.share = 10, .fns = 12, .classes = 2, .links = 8, .shared = 2,
-		.cookies = 0x10, .max_progs = 4, .release = 8,
+		.cookies = 0x10, .orig = 0x82, .max_progs = 4, .release = 8,
 		.single = 30, .livepatch = 2, .fault = 20, .persistent = 30, .dup = 5,
 	},
 };
@@ -173,7 +174,7 @@ static bool fn_has_own(struct fn *fn, u32 slot)
 
 static void rnd_single(const struct config *cfg)
 {
-	bool on = rnd(2), now = rnd(2);
+	bool on = rnd(2);
 	struct single s[8];
 	u32 tries, max = rnd(2) ? 1 : 1 + rnd(8), nr = 0, i;
 	int err;
@@ -194,14 +195,14 @@ static void rnd_single(const struct config *cfg)
 		return;
 	rnd_fault(cfg, 10);
 	for (i = 0; i < nr; i++)
-		verbose("single %s %ld/%u, fault %u%s", on ? "on" : now ? "off" : "off later",
+		verbose("single %s %ld/%u, fault %u%s", on ? "on" : "off",
 			(long)(s[i].fn - world.fns), s[i].slot, fault.at,
 			fault.persistent ? " and later" : "");
 	if (on) {
 		err = op_single_on(s, nr);
 		verbose("= %d", err);
 	} else {
-		op_single_off(s, nr, now);
+		op_single_off(s, nr);
 	}
 }
 
@@ -249,7 +250,7 @@ static void test_random(void)
 		test_op = 0;
 		rnd_state = (opt_seed + 1) * 0x9e3779b97f4a7c15ULL + (cfg - configs);
 		world_init(cfg->fns, cfg->classes, cfg->max_progs);
-		links_init(cfg->links, cfg->shared, cfg->cookies);
+		links_init_kinds(cfg->links, cfg->shared, cfg->cookies, cfg->orig);
 		n = opt_ops * cfg->share / 100;
 		while (test_op < n) {
 			test_op++;

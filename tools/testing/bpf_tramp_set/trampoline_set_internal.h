@@ -23,6 +23,10 @@
 #define cond_resched()	do { } while (0)
 #define GFP_KERNEL	0
 
+#ifndef U32_MAX
+#define U32_MAX		((u32)~0U)
+#endif
+
 static inline bool list_is_head(const struct list_head *list, const struct list_head *head)
 {
 	return list == head;
@@ -217,6 +221,39 @@ static inline void *xa_erase(struct xarray *xa, unsigned long index)
 	return entry;
 }
 
+/* Numbers */
+#define IDA_SIZE	64
+
+struct ida {
+	bool used[IDA_SIZE];
+	u32 nr;
+};
+
+#define DEFINE_IDA(name)	struct ida name
+
+static inline int ida_alloc_range(struct ida *ida, u32 min, u32 max, int gfp)
+{
+	u32 i;
+
+	if (should_fail())
+		return -ENOMEM;
+	for (i = min; i <= max; i++) {
+		CHECK(i < IDA_SIZE);
+		if (!ida->used[i])
+			break;
+	}
+	ida->used[i] = true;
+	ida->nr++;
+	return i;
+}
+
+static inline void ida_free(struct ida *ida, u32 id)
+{
+	CHECK(id < IDA_SIZE && ida->used[id]);
+	ida->used[id] = false;
+	ida->nr--;
+}
+
 /* BPF: of the kernel's structures, what the engine looks at; then the test's. */
 #define MAX_BPF_FUNC_ARGS	12
 #define MAX_FNS			32
@@ -231,6 +268,7 @@ struct btf_func_model {
 
 struct bpf_prog {
 	bool call_attach_cookie;
+	bool calls_orig;
 };
 
 struct bpf_link {
@@ -245,10 +283,17 @@ struct bpf_link {
 	u64 cookie[MAX_FNS];
 };
 
+struct bpf_tramp_cookies {
+	u32 refcnt;
+	u32 first;
+	u64 cookie[];
+};
+
 struct bpf_tramp_node {
 	struct bpf_link *link;
 	struct hlist_node tramp_hlist;
 	u64 cookie;
+	struct bpf_tramp_cookies *cookies;
 };
 
 struct bpf_trampoline {
@@ -264,6 +309,13 @@ struct bpf_trampoline {
 	struct bpf_tramp_image *next;
 	struct list_head images;
 	struct fn *fn;			/* NULL: shared */
+
+	/* thunks: */
+	bool has_thunks;
+	struct bpf_tramp_image *gate;	/* where they all lead */
+	struct list_head blocks;
+	u32 nr_thunks;			/* of sites */
+	u32 nr_dead;
 
 	/* check.c's */
 	u32 epoch;

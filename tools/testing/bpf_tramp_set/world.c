@@ -3,8 +3,9 @@
  * What the engine works on: functions whose entries branch somewhere,
  * trampolines, and their images. It is kept as the machine has it, so that what
  * runs when a function is called can be read from it: the function's entry
- * branches to an image; if that image's start has been patched to a jump, on to
- * another one; there, the programs run which are not jumped over.
+ * branches to an image, or by way of a thunk and its trampoline's gate; if that
+ * image's start has been patched to a jump, on to another one; there, the
+ * programs run which are not jumped over.
  *
  * Images that are put stay in flight, as tasks may be in them, until the test
  * releases them.
@@ -22,6 +23,7 @@ enum image_state {
 struct image_prog {
 	struct bpf_link *link;
 	u64 cookie;
+	struct bpf_tramp_cookies *cookies;
 	bool skipped;
 };
 
@@ -34,6 +36,24 @@ struct bpf_tramp_image {
 	u32 nr_sites;			/* that branch here */
 	u32 nr;
 	struct image_prog progs[MAX_PROGS];
+};
+
+struct thunk {
+	u32 nr;
+	unsigned long ip;
+	bool calls_orig;
+	bool used;
+};
+
+struct bpf_tramp_thunks {
+	struct list_head list;
+	struct bpf_trampoline *tr;
+	bool gate;			/* the first one, which has the gate */
+	bool written;
+	u32 nr;
+	u32 max;
+	u32 nr_used;
+	struct thunk thunks[];
 };
 
 /* What the naive model says about a function: its programs, newest first. */
@@ -50,7 +70,7 @@ struct fn {
 	u32 id;				/* BTF id */
 	u32 alias;			/* a second one */
 	struct bpf_tramp_class class;
-	struct bpf_tramp_image *branch;
+	unsigned long branch;		/* image or thunk; 0: none */
 	struct bpf_trampoline *tr;	/* dedicated */
 	bool ipmodify;			/* has a livepatch */
 
@@ -63,8 +83,9 @@ struct fn {
 	struct bpf_tramp_node own_node[MAX_OWN];
 
 	/* before the operation */
-	struct bpf_tramp_image *old_branch;
+	unsigned long old_branch;
 	struct bpf_tramp_set *old_set;
+	enum bpf_tramp_kind old_kind;
 };
 
 struct bpf_tramp_batch {
@@ -72,7 +93,7 @@ struct bpf_tramp_batch {
 	u32 max;
 	struct {
 		struct fn *fn;
-		struct bpf_tramp_image *im;
+		unsigned long addr;
 	} sites[];
 };
 
@@ -86,6 +107,9 @@ static struct {
 	u32 nr_images;
 	u32 nr_in_flight;
 	u32 nr_batches;
+	u32 nr_blocks;
+	u32 nr_cookies;
+	bool tidy_later;
 	/* the only trampoline whose lock is held; NULL: all are */
 	struct bpf_trampoline *locked;
 
@@ -145,13 +169,57 @@ static struct fn *fn_by_ip(unsigned long ip)
 	return &world.fns[i];
 }
 
-static void fn_branch(struct fn *fn, struct bpf_tramp_image *im)
+/* The thunk at an address, or NULL */
+static struct thunk *thunk_find(unsigned long addr)
 {
-	if (fn->branch)
-		fn->branch->nr_sites--;
-	if (im)
-		im->nr_sites++;
-	fn->branch = im;
+	struct bpf_tramp_thunks *thunks;
+	struct bpf_trampoline *tr;
+
+	list_for_each_entry(tr, &world.trs, all) {
+		list_for_each_entry(thunks, &tr->blocks, list) {
+			if (addr < (unsigned long)thunks->thunks ||
+			    addr >= (unsigned long)(thunks->thunks + thunks->nr))
+				continue;
+			CHECK(thunks->written);
+			return (struct thunk *)addr;
+		}
+	}
+	return NULL;
+}
+
+static struct bpf_trampoline *thunk_tr(struct thunk *thunk)
+{
+	struct bpf_tramp_thunks *thunks;
+	struct bpf_trampoline *tr;
+
+	list_for_each_entry(tr, &world.trs, all)
+		list_for_each_entry(thunks, &tr->blocks, list)
+			if (thunk >= thunks->thunks && thunk < thunks->thunks + thunks->nr)
+				return tr;
+	CHECK(0);
+	return NULL;
+}
+
+/* A branch comes, or goes. */
+static void branch_count(unsigned long addr, int n)
+{
+	if (!addr)
+		return;
+	if (thunk_find(addr))
+		thunk_tr((struct thunk *)addr)->nr_thunks += n;
+	else
+		((struct bpf_tramp_image *)addr)->nr_sites += n;
+}
+
+static void fn_branch(struct fn *fn, unsigned long addr)
+{
+	struct thunk *thunk = addr ? thunk_find(addr) : NULL;
+
+	if (thunk)
+		CHECK(thunk->used && thunk->ip == fn->ip);
+	branch_count(fn->branch, -1);
+	branch_count(addr, 1);
+	fn->branch = addr;
 }
 
 static void fn_class(struct bpf_tramp_class *class, u32 nr)
@@ -201,7 +269,8 @@ static struct bpf_tramp_image *image_generate(struct bpf_trampoline *tr)
 	list_add_tail(&im->all, &world.images);
 	hlist_for_each_entry(node, &tr->progs, tramp_hlist) {
 		im->progs[im->nr].link = node->link;
-		im->progs[im->nr++].cookie = node->cookie;
+		im->progs[im->nr].cookie = node->cookie;
+		im->progs[im->nr++].cookies = bpf_tramp_cookies_get(node->cookies);
 	}
 	CHECK(im->nr == tr->nr_progs);
 	world.nr_images++;
@@ -213,7 +282,12 @@ static void image_free(struct bpf_tramp_image *im)
 {
 	struct bpf_tramp_image *other;
 
+	u32 i;
+
 	CHECK(!im->nr_sites);
+	CHECK(im->tr->gate != im || !im->tr->nr_thunks);
+	for (i = 0; i < im->nr; i++)
+		bpf_tramp_cookies_put(im->progs[i].cookies);
 	list_for_each_entry(other, &im->tr->images, list)
 		CHECK(other->jump != im || other->state == IMAGE_IN_FLIGHT);
 	list_del(&im->all);
@@ -234,6 +308,7 @@ static void image_put(struct bpf_tramp_image *im)
 {
 	CHECK(im->state == IMAGE_ACTIVE);
 	CHECK(!im->nr_sites);
+	CHECK(im->tr->gate != im || !im->tr->nr_thunks);
 	im->state = IMAGE_IN_FLIGHT;
 	world.nr_in_flight++;
 }
@@ -280,16 +355,28 @@ static struct bpf_trampoline *tr_new(struct fn *fn)
 	tr->refcnt = 1;
 	INIT_HLIST_HEAD(&tr->progs);
 	INIT_LIST_HEAD(&tr->images);
+	INIT_LIST_HEAD(&tr->blocks);
 	list_add(&tr->all, &world.trs);
 	world.nr_trs++;
 	return tr;
 }
 
-struct bpf_trampoline *bpf_tramp_tr_alloc(const struct bpf_tramp_class *class)
+struct bpf_trampoline *bpf_tramp_tr_alloc(const struct bpf_tramp_set *set)
 {
+	struct bpf_trampoline *tr;
+
 	CHECK(bpf_tramp_sets_mutex.held);
-	CHECK(!class->pin);
-	return should_fail() ? NULL : tr_new(NULL);
+	CHECK(!set->class.pin);
+	if (should_fail())
+		return NULL;
+	tr = tr_new(NULL);
+	tr->has_thunks = bpf_tramp_set_has_thunks(set);
+	return tr;
+}
+
+bool bpf_tramp_prog_calls_orig(const struct bpf_prog *prog)
+{
+	return prog->calls_orig;
 }
 
 struct bpf_trampoline *bpf_tramp_tr_dedicated(unsigned long ip)
@@ -323,14 +410,29 @@ void bpf_tramp_tr_get(struct bpf_trampoline *tr)
 	tr->refcnt++;
 }
 
+static void thunks_free(struct bpf_tramp_thunks *thunks)
+{
+	u32 i;
+
+	for (i = 0; i < thunks->nr; i++)
+		CHECK(!thunks->written || !thunks->thunks[i].used);
+	list_del(&thunks->list);
+	world.nr_blocks--;
+	free(thunks);
+}
+
 void bpf_tramp_tr_put(struct bpf_trampoline *tr)
 {
+	struct bpf_tramp_thunks *thunks, *tmp;
+
 	CHECK(tr->refcnt);
 	if (--tr->refcnt)
 		return;
 	CHECK(!tr->nr_progs && hlist_empty(&tr->progs));
 	CHECK(list_empty(&tr->images));
-	CHECK(!tr->set && !tr->cur && !tr->next);
+	CHECK(!tr->set && !tr->cur && !tr->next && !tr->nr_thunks);
+	list_for_each_entry_safe(thunks, tmp, &tr->blocks, list)
+		thunks_free(thunks);
 	if (tr->fn && tr->fn->tr == tr)
 		tr->fn->tr = NULL;
 	list_del(&tr->all);
@@ -343,11 +445,9 @@ bool bpf_tramp_tr_has_images(struct bpf_trampoline *tr)
 	return !list_empty(&tr->images);
 }
 
-bool bpf_tramp_tr_has_own_progs(struct bpf_trampoline *tr, u32 nr_tuples)
+bool bpf_tramp_tr_has_own_progs(struct bpf_trampoline *tr)
 {
-	CHECK(tr->nr_progs >= nr_tuples);
-	CHECK(tr->nr_progs - nr_tuples == tr->nr_own);
-	return tr->nr_progs > nr_tuples;
+	return tr->nr_own;
 }
 
 int bpf_tramp_tr_add(struct bpf_trampoline *tr, struct bpf_tramp_node *node)
@@ -402,12 +502,15 @@ int bpf_tramp_body_prepare(struct bpf_tramp_set *set)
 int bpf_tramp_body_switch(struct bpf_tramp_set *set)
 {
 	CHECK(bpf_tramp_sets_mutex.held);
-	CHECK(set->live && set->prepared && set->entry);
+	CHECK(set->live && set->prepared && !!set->entry != set->tr->has_thunks);
 	CHECK(set->tr->next);
 	tr_is_locked(set->tr);
 	if (should_fail())
 		return -EIO;
-	set->entry->jump = set->tr->next;
+	if (set->entry)
+		set->entry->jump = set->tr->next;
+	else
+		set->tr->gate = set->tr->next;
 	world.switched++;
 	check_meanwhile();
 	return 0;
@@ -416,6 +519,7 @@ int bpf_tramp_body_switch(struct bpf_tramp_set *set)
 void bpf_tramp_body_commit(struct bpf_tramp_set *set)
 {
 	struct bpf_trampoline *tr = set->tr;
+	struct bpf_tramp_thunks *thunks, *tmp;
 	struct bpf_tramp_image *old = tr->cur;
 
 	CHECK(bpf_tramp_sets_mutex.held);
@@ -423,7 +527,14 @@ void bpf_tramp_body_commit(struct bpf_tramp_set *set)
 	tr->cur = tr->next;
 	tr->next = NULL;
 	image_activate(tr->cur);
-	if (bpf_tramp_class_has_entry(&set->class)) {
+	if (tr->has_thunks) {
+		CHECK(tr->gate == tr->cur);
+		/* images are not followed here as closely as in the kernel */
+		list_for_each_entry_safe(thunks, tmp, &tr->blocks, list)
+			if (!thunks->nr_used && !thunks->gate)
+				thunks_free(thunks);
+		tr->nr_dead = 0;
+	} else if (bpf_tramp_class_has_entry(&set->class)) {
 		if (set->entry)
 			CHECK(set->entry->jump == tr->cur);
 		else
@@ -448,6 +559,8 @@ void bpf_tramp_body_retire(struct bpf_tramp_set *set)
 
 	CHECK(bpf_tramp_sets_mutex.held);
 	CHECK(tr->cur && !tr->next);
+	CHECK(!tr->nr_thunks);
+	tr->gate = NULL;
 	image_put(tr->cur);
 	if (set->entry && set->entry != tr->cur)
 		image_put(set->entry);
@@ -460,10 +573,141 @@ unsigned long bpf_tramp_set_addr(struct bpf_tramp_set *set)
 {
 	struct bpf_tramp_image *im = set->entry;
 
+	CHECK(!bpf_tramp_set_has_thunks(set));
 	if (!im)
 		im = set->tr->next ?: set->tr->cur;
 	CHECK(im);
 	return (unsigned long)im;
+}
+
+/*
+ * Thunks and cookies
+ */
+
+struct bpf_tramp_thunks *bpf_tramp_thunks_alloc(struct bpf_tramp_set *set, u32 nr)
+{
+	struct bpf_trampoline *tr = set->tr;
+	struct bpf_tramp_thunks *thunks;
+
+	CHECK(bpf_tramp_sets_mutex.held);
+	CHECK(tr->has_thunks && nr);
+	if (should_fail())
+		return NULL;
+	thunks = calloc(1, sizeof(*thunks) + nr * sizeof(thunks->thunks[0]));
+	CHECK(thunks);
+	thunks->tr = tr;
+	thunks->max = nr;
+	thunks->gate = !tr->gate;
+	if (thunks->gate)
+		tr->gate = tr->next ?: tr->cur;
+	CHECK(tr->gate);
+	list_add(&thunks->list, &tr->blocks);
+	world.nr_blocks++;
+	return thunks;
+}
+
+void bpf_tramp_thunks_add(struct bpf_tramp_thunks *thunks, struct bpf_tramp_set *set,
+			  const struct bpf_tramp_site *site)
+{
+	struct thunk *thunk = &thunks->thunks[thunks->nr++];
+
+	CHECK(thunks->nr <= thunks->max && !thunks->written && set->tr == thunks->tr);
+	CHECK(site->nr);
+	thunk->nr = site->nr;
+	thunk->ip = site->ip;
+	thunk->calls_orig = set->kind == BPF_TRAMP_KIND_ORIG;
+}
+
+unsigned long bpf_tramp_thunks_addr(const struct bpf_tramp_thunks *thunks, u32 i)
+{
+	CHECK(i < thunks->nr && thunks->written);
+	return (unsigned long)&thunks->thunks[i];
+}
+
+int bpf_tramp_thunks_write(struct bpf_tramp_thunks *thunks)
+{
+	u32 i;
+
+	CHECK(thunks->nr == thunks->max);
+	if (should_fail())
+		return -ENOMEM;
+	thunks->written = true;
+	thunks->nr_used = thunks->nr;
+	for (i = 0; i < thunks->nr; i++)
+		thunks->thunks[i].used = true;
+	return 0;
+}
+
+/* Nothing has branched to them. */
+void bpf_tramp_thunks_free(struct bpf_tramp_thunks *thunks)
+{
+	u32 i;
+
+	CHECK(!thunks->written || thunks->nr_used == thunks->nr);
+	for (i = 0; i < world.nr_fns; i++)
+		CHECK(world.fns[i].branch < (unsigned long)thunks->thunks ||
+		      world.fns[i].branch >= (unsigned long)(thunks->thunks + thunks->nr));
+	if (thunks->gate)
+		thunks->tr->gate = NULL;
+	for (i = 0; i < thunks->nr; i++)
+		thunks->thunks[i].used = false;
+	thunks_free(thunks);
+}
+
+void bpf_tramp_thunk_put(struct bpf_tramp_set *set, unsigned long addr)
+{
+	struct bpf_tramp_thunks *thunks;
+	struct thunk *thunk = thunk_find(addr);
+	u32 i;
+
+	CHECK(thunk && thunk->used && thunk_tr(thunk) == set->tr);
+	for (i = 0; i < world.nr_fns; i++)
+		CHECK(world.fns[i].branch != addr);
+	thunk->used = false;
+	list_for_each_entry(thunks, &set->tr->blocks, list)
+		if (thunk >= thunks->thunks && thunk < thunks->thunks + thunks->nr)
+			break;
+	if (!--thunks->nr_used && !thunks->gate)
+		set->tr->nr_dead += thunks->nr;
+}
+
+bool bpf_tramp_thunks_are_wasted(struct bpf_tramp_set *set)
+{
+	return set->tr && set->tr->nr_dead > set->tr->nr_thunks;
+}
+
+void bpf_tramp_tidy_later(void)
+{
+	world.tidy_later = true;
+}
+
+struct bpf_tramp_cookies *bpf_tramp_cookies_alloc(u32 first, u32 nr)
+{
+	struct bpf_tramp_cookies *cookies;
+
+	if (should_fail())
+		return NULL;
+	cookies = calloc(1, sizeof(*cookies) + nr * sizeof(cookies->cookie[0]));
+	CHECK(cookies);
+	cookies->refcnt = 1;
+	cookies->first = first;
+	world.nr_cookies++;
+	return cookies;
+}
+
+struct bpf_tramp_cookies *bpf_tramp_cookies_get(struct bpf_tramp_cookies *cookies)
+{
+	if (cookies)
+		cookies->refcnt++;
+	return cookies;
+}
+
+void bpf_tramp_cookies_put(struct bpf_tramp_cookies *cookies)
+{
+	if (!cookies || --cookies->refcnt)
+		return;
+	world.nr_cookies--;
+	free(cookies);
 }
 
 /*
@@ -494,12 +738,13 @@ void bpf_tramp_batch_site(struct bpf_tramp_batch *batch, unsigned long ip, unsig
 {
 	CHECK(batch->nr < batch->max);
 	batch->sites[batch->nr].fn = fn_by_ip(ip);
-	batch->sites[batch->nr++].im = (void *)addr;
+	batch->sites[batch->nr++].addr = addr;
 }
 
 int bpf_tramp_batch_run(struct bpf_tramp_batch *batch, enum bpf_tramp_batch_op op)
 {
 	struct bpf_tramp_image *im;
+	unsigned long addr;
 	struct fn *fn;
 	u32 i;
 
@@ -510,7 +755,8 @@ int bpf_tramp_batch_run(struct bpf_tramp_batch *batch, enum bpf_tramp_batch_op o
 		return -EIO;
 	for (i = 0; i < batch->nr; i++) {
 		fn = batch->sites[i].fn;
-		im = batch->sites[i].im;
+		addr = batch->sites[i].addr;
+		im = thunk_find(addr) ? thunk_tr((struct thunk *)addr)->gate : (void *)addr;
 		CHECK(im->state != IMAGE_IN_FLIGHT);
 		/* as ftrace asks when a livepatch shares the function */
 		if (fn->ipmodify && (op == BPF_TRAMP_BATCH_ADD || op == BPF_TRAMP_BATCH_MOD))
@@ -518,18 +764,18 @@ int bpf_tramp_batch_run(struct bpf_tramp_batch *batch, enum bpf_tramp_batch_op o
 		switch (op) {
 		case BPF_TRAMP_BATCH_ADD:
 			CHECK(!fn->branch);
-			fn_branch(fn, im);
+			fn_branch(fn, addr);
 			world.sites_added++;
 			break;
 		case BPF_TRAMP_BATCH_MOD:
 		case BPF_TRAMP_BATCH_MOD_LOCKED:
-			CHECK(fn->branch && fn->branch != im);
-			fn_branch(fn, im);
+			CHECK(fn->branch && fn->branch != addr);
+			fn_branch(fn, addr);
 			world.sites_moved++;
 			break;
 		case BPF_TRAMP_BATCH_DEL:
-			CHECK(fn->branch == im);
-			fn_branch(fn, NULL);
+			CHECK(fn->branch == addr);
+			fn_branch(fn, 0);
 			world.sites_deleted++;
 			break;
 		}

@@ -45,7 +45,7 @@ ingredients() {
 			[ ! -e "$f" ] || echo "file $path $(sha256sum <"$f")"
 		done
 	done < <(manifest_paths | grep -E '^(tools/|include/uapi/)' |
-		grep -vE '^tools/testing/bpf_tramp_set/' || true)
+		grep -vE '^tools/testing/bpf_tramp_(set|jit)/' || true)
 }
 
 link_all() {

@@ -1,13 +1,42 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0
-# The set engine against its model, in user space under ASan and UBSan.
-# ARGS: passed to the program.
+# What can be tested in user space: the set engine against its model, under ASan
+# and UBSan; the JIT's trampolines on this machine's processor.
+# unit.sh cost [...]: what calls of traced functions cost here.
+# ARGS: passed to the engine's test.
 set -euo pipefail
 # shellcheck source=lib.sh
 . "$(dirname "$0")/lib.sh"
 
+jit() {
+	local tree
+
+	tree=$("$WORKSHOP/kernel.sh" config patched)
+	mkdir -p "$BUILD/unit"
+	(
+		lock_builds
+		quietly unit-jit make -C "$TOP/tools/testing/bpf_tramp_jit" LINUX="$tree" \
+			OUTPUT="$BUILD/unit/jit/" KCC="ccache gcc"
+	) || die "the test of the JIT did not build; see build/log/unit-jit.log"
+	"$BUILD/unit/jit/bpf_tramp_jit" "$@"
+}
+
+engine() {
+	(lock_builds; "$WORKSHOP/tree.sh" base)
+	mkdir -p "$BUILD/unit"
+	make --no-print-directory -C "$TOP/tools/testing/bpf_tramp_set" \
+		LINUX="$BUILD/base" OUTPUT="$BUILD/unit/" ARGS="${ARGS:-}" run
+}
+
+x86_only
 "$WORKSHOP/deps.sh"
-(lock_builds; "$WORKSHOP/tree.sh" base)
-mkdir -p "$BUILD/unit"
-exec make --no-print-directory -C "$TOP/tools/testing/bpf_tramp_set" \
-	LINUX="$BUILD/base" OUTPUT="$BUILD/unit/" ARGS="${ARGS:-}" run
+case ${1:-} in
+cost)
+	shift
+	jit --cost "$@"
+	;;
+*)
+	engine
+	jit
+	;;
+esac

@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Thunks and gates of shared trampolines, see bpf_thunk.h for what they are.
+ * The trampolines themselves are bpf_jit_comp.c's.
+ */
+#include <linux/bpf.h>
+#include <linux/memory.h>
+#include <linux/string.h>
+#include <linux/text-patching.h>
+
+#include "bpf_thunk.h"
+
+/**
+ * arch_bpf_thunk_size - size of a thunk, and of a gate
+ *
+ * Return: the size in bytes.
+ */
+unsigned int arch_bpf_thunk_size(void)
+{
+	return BPF_THUNK_SIZE;
+}
+
+static void gen_insn(void *rw, void *image, unsigned int off, u8 opcode, const void *dest)
+{
+	__text_gen_insn(rw + off, opcode, image + off, dest, text_opcode_size(opcode));
+}
+
+static const void *image_exit(const struct bpf_tramp_image *im)
+{
+	return im && im->exit ? im->exit : bpf_thunk_exit_slow;
+}
+
+/**
+ * arch_bpf_gate_write - generate a gate
+ * @rw: buffer of arch_bpf_thunk_size() bytes
+ * @gate: address it will be copied to
+ * @im: the set's first image
+ */
+void arch_bpf_gate_write(void *rw, void *gate, const struct bpf_tramp_image *im)
+{
+	memset(rw, INT3_INSN_OPCODE, BPF_THUNK_SIZE);
+	gen_insn(rw, gate, BPF_GATE_EXIT, JMP32_INSN_OPCODE, image_exit(im));
+	gen_insn(rw, gate, BPF_GATE_ENTRY, JMP32_INSN_OPCODE, im->image);
+}
+
+/**
+ * arch_bpf_gate_switch - send a gate to another image
+ * @gate: the gate
+ * @im: the image; NULL: the thunks are not used any more, but functions that
+ *      they have called may still return
+ *
+ * Context: may sleep; takes text_mutex.
+ */
+void arch_bpf_gate_switch(void *gate, const struct bpf_tramp_image *im)
+{
+	u8 exit[JMP32_INSN_SIZE], entry[JMP32_INSN_SIZE];
+
+	mutex_lock(&text_mutex);
+	__text_gen_insn(exit, JMP32_INSN_OPCODE, gate + BPF_GATE_EXIT, image_exit(im),
+			sizeof(exit));
+	smp_text_poke_batch_add(gate + BPF_GATE_EXIT, exit, sizeof(exit), NULL);
+	if (im) {
+		__text_gen_insn(entry, JMP32_INSN_OPCODE, gate + BPF_GATE_ENTRY, im->image,
+				sizeof(entry));
+		smp_text_poke_batch_add(gate + BPF_GATE_ENTRY, entry, sizeof(entry), NULL);
+	}
+	smp_text_poke_batch_finish();
+	mutex_unlock(&text_mutex);
+}
+
+/**
+ * arch_bpf_thunk_write - generate a thunk
+ * @rw: buffer of arch_bpf_thunk_size() bytes
+ * @thunk: address it will be copied to
+ * @gate: its set's gate
+ * @call_orig: the set's images call the function
+ * @ip: the function's ftrace location
+ * @func: its address
+ * @nr: number of the site
+ */
+void arch_bpf_thunk_write(void *rw, void *thunk, void *gate, bool call_orig,
+			  unsigned long ip, unsigned long func, u32 nr)
+{
+	static const u8 lea_r11[] = { 0x4c, 0x8d, 0x1d, 0xfe, 0xff, 0xff, 0xff };
+
+	memset(rw, INT3_INSN_OPCODE, BPF_THUNK_SIZE);
+	if (call_orig) {
+		gen_insn(rw, thunk, 0, CALL_INSN_OPCODE, gate + BPF_GATE_ENTRY);
+		gen_insn(rw, thunk, BPF_THUNK_RET, CALL_INSN_OPCODE,
+			 (void *)ip + CALL_INSN_SIZE);
+		gen_insn(rw, thunk, BPF_THUNK_JMP, JMP32_INSN_OPCODE, gate + BPF_GATE_EXIT);
+	} else {
+		memcpy(rw, lea_r11, sizeof(lea_r11));
+		gen_insn(rw, thunk, sizeof(lea_r11), JMP32_INSN_OPCODE, gate + BPF_GATE_ENTRY);
+	}
+	*(u64 *)(rw + BPF_THUNK_IP) = func;
+	*(u32 *)(rw + BPF_THUNK_NR) = nr;
+}
+
+/**
+ * arch_bpf_thunks_ksym - where an unwinder finds the frame in a block of thunks
+ * @ksym: the block's symbol
+ *
+ * While the function runs, rbp is the trampoline's frame.
+ */
+void arch_bpf_thunks_ksym(struct bpf_ksym *ksym)
+{
+	ksym->fp_start = BPF_THUNK_RET;
+	ksym->fp_end = BPF_THUNK_JMP + 1;
+	ksym->fp_stride = BPF_THUNK_SIZE;
+}

@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What the two halves of the test have of each other: kernel.c, which is built
+ * with the kernel's headers, and the rest, which is built with the C library's.
+ */
+#ifndef _BPF_TRAMP_JIT_H
+#define _BPF_TRAMP_JIT_H
+
+#define JIT_ARGS_MAX	12
+#define JIT_PROGS_MAX	8
+
+enum jit_attach {
+	JIT_FENTRY,
+	JIT_FEXIT,
+	JIT_FSESSION,
+};
+
+/* Mitigations that the JIT asks for */
+enum jit_feature {
+	JIT_IBT		= 1 << 0,
+	JIT_RETPOLINE	= 1 << 1,
+	JIT_LFENCE	= 1 << 2,
+	JIT_RETHUNK	= 1 << 3,
+	JIT_CALL_DEPTH	= 1 << 4,
+	JIT_FEATURES	= 1 << 5,
+};
+
+struct jit_prog {
+	enum jit_attach attach;
+	int wants_ip;
+	int wants_cookie;
+	int wants_session_cookie;
+	unsigned long long cookie;
+	/* cookies of sites by number, instead of @cookie */
+	struct bpf_tramp_cookies *cookies;
+};
+
+/* What a trampoline is for */
+struct jit_spec {
+	int nr_args;
+	unsigned char arg_size[JIT_ARGS_MAX];
+	int shared;			/* by functions with a nop at the start */
+	int thunk;			/* shared, and entered by thunks */
+	unsigned long func;		/* the function, if not shared */
+	int nr_progs;
+	const struct jit_prog *progs;
+};
+
+struct jit_image {
+	void *im;			/* the kernel's bpf_tramp_image */
+	void *addr;
+	int size;
+	int use_jmp;			/* sites branch to it by jmp */
+};
+
+/* kernel.c */
+void jit_set_features(unsigned int features);
+int jit_canonical(struct jit_spec *spec);
+int jit_generate(const struct jit_spec *spec, struct jit_image *image);
+int jit_thunk_size(void);
+void jit_gate_write(void *gate, const struct jit_image *image);
+void jit_gate_switch(void *gate, const struct jit_image *image);
+void jit_thunk_write(void *thunk, void *gate, int call_orig, unsigned long ip,
+		     unsigned long func, unsigned int nr);
+struct bpf_tramp_cookies *jit_cookies(unsigned int first, unsigned int nr);
+unsigned long long *jit_cookie(struct bpf_tramp_cookies *cookies, unsigned int nr);
+unsigned long long jit_run_ctx_cookie(void *run_ctx);
+int jit_prog_index(void *prog);
+int jit_prog_has_session_cookie(void *prog);
+
+/* runtime.c: what a body calls */
+unsigned long long runtime_enter(void *prog, void *run_ctx);
+void runtime_exit(void *prog, unsigned long long start, void *run_ctx);
+unsigned int runtime_prog(unsigned long long *ctx, void *insns);
+
+/* memory that code and what it refers to by 32 bits are in */
+void *exec_alloc(unsigned long size);
+
+#endif /* _BPF_TRAMP_JIT_H */

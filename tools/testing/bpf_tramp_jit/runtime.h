@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#ifndef _BPF_TRAMP_JIT_RUNTIME_H
+#define _BPF_TRAMP_JIT_RUNTIME_H
+
+#define EVENTS_MAX	32
+
+/* A run of a program */
+struct event {
+	int prog;
+	int is_return;
+	int refs;			/* images in which a function is called */
+	int nr_args;
+	int cookie_slot;
+	unsigned long ip;
+	unsigned long ret;
+	unsigned long cookie;
+	unsigned long session_cookie;
+	unsigned long args[JIT_ARGS_MAX + 1];
+};
+
+extern struct event events[EVENTS_MAX];
+extern int nr_events;			/* more than EVENTS_MAX: programs were mixed up */
+extern int refs;
+extern int light;			/* programs count only, for measuring */
+extern unsigned long light_calls;
+extern void (*hook)(void);		/* called in the function */
+
+#endif /* _BPF_TRAMP_JIT_RUNTIME_H */
