@@ -7,6 +7,7 @@
 #include <linux/bpf.h>
 #include <linux/bpf_verifier.h>
 #include <linux/btf.h>
+#include <linux/error-injection.h>
 #include <linux/ftrace.h>
 #include <linux/kallsyms.h>
 #include <linux/log2.h>
@@ -113,6 +114,7 @@ int bpf_tramp_batch_run(struct bpf_tramp_batch *batch, enum bpf_tramp_batch_op o
 	}
 	return -EINVAL;
 }
+ALLOW_ERROR_INJECTION(bpf_tramp_batch_run, ERRNO);
 
 /**
  * bpf_tramp_batch_free - end a batch
@@ -351,6 +353,7 @@ int bpf_tramp_body_prepare(struct bpf_tramp_set *set)
 		set->entry = tr->cur_image;
 	return 0;
 }
+ALLOW_ERROR_INJECTION(bpf_tramp_body_prepare, ERRNO);
 
 /**
  * bpf_tramp_body_switch - patch the set's entry to branch to the prepared body
@@ -373,6 +376,7 @@ int bpf_tramp_body_switch(struct bpf_tramp_set *set)
 				 old == entry ? NULL : old->image, set->tr->cur_image->image);
 	return min(err, 0);
 }
+ALLOW_ERROR_INJECTION(bpf_tramp_body_switch, ERRNO);
 
 /**
  * bpf_tramp_body_commit - the prepared body is in use, retire the old one

@@ -25,6 +25,14 @@ struct bpf_trampoline_ops {
 
 extern struct ftrace_ops direct_ops;
 
+/* Keys of trampolines of sets, with a number: no BTF object has the largest id. */
+#define BPF_TRAMPOLINE_KEY_SET	((u64)U32_MAX << 32)
+
+static inline bool bpf_trampoline_key_is_set(u64 key)
+{
+	return key >= BPF_TRAMPOLINE_KEY_SET;
+}
+
 /* Number of programs of a trampoline, of all kinds. */
 static inline int bpf_trampoline_nr_progs(const struct bpf_trampoline *tr)
 {

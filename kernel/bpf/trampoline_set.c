@@ -398,11 +398,17 @@ static int site_number(struct bpf_tramp_site *site)
 
 	if (site->nr)
 		return 0;
-	nr = ida_alloc_range(&site_numbers, 1, BPF_TRAMP_MAX_SITE_NR, GFP_KERNEL);
+	nr = ida_alloc_min(&site_numbers, 1, GFP_KERNEL);
 	if (nr < 0)
 		return nr;
 	site->nr = nr;
 	return 0;
+}
+
+/* Where a site of the set with this thunk, or none, branches to. */
+static unsigned long site_addr(struct bpf_tramp_set *set, s32 thunk)
+{
+	return thunk ? bpf_tramp_thunk_addr(set, thunk) : bpf_tramp_set_addr(set);
 }
 
 static void site_put_thunk(struct bpf_tramp_site *site)
@@ -550,8 +556,7 @@ static void sites_patch(struct list_head *sites, struct bpf_tramp_batch *batch,
 
 	list_for_each_entry(site, sites, list)
 		bpf_tramp_batch_site(batch, site->ip,
-				     thunks ? bpf_tramp_thunks_addr(thunks, i++) :
-					      bpf_tramp_set_addr(to));
+				     site_addr(to, thunks ? bpf_tramp_thunks_get(thunks, i++) : 0));
 }
 
 /* @thunks are the sites' then. */
@@ -568,7 +573,7 @@ static void sites_join(struct list_head *sites, struct bpf_tramp_set *to,
 		site_put_thunk(site);
 		site->set = to;
 		if (thunks)
-			site->thunk = bpf_tramp_thunks_addr(thunks, i++);
+			site->thunk = bpf_tramp_thunks_get(thunks, i++);
 	}
 	list_splice_init(sites, &to->sites);
 }
@@ -818,8 +823,7 @@ static int tidy_dead(struct list_head *dead)
 		return -ENOMEM;
 	list_for_each_entry(set, dead, work)
 		list_for_each_entry(site, &set->sites, list)
-			bpf_tramp_batch_site(batch, site->ip,
-					     site->thunk ?: bpf_tramp_set_addr(set));
+			bpf_tramp_batch_site(batch, site->ip, site_addr(set, site->thunk));
 	err = bpf_tramp_batch_run(batch, BPF_TRAMP_BATCH_DEL);
 	bpf_tramp_batch_free(batch);
 	if (err)

@@ -158,16 +158,13 @@ struct bpf_tramp_tuple {
 	struct list_head link_node;
 };
 
-/* Largest number of a site */
-#define BPF_TRAMP_MAX_SITE_NR	((1U << 26) - 1)
-
 /**
  * struct bpf_tramp_site - a function that some link covers
  * @ip_node: in the table by ip
  * @ip: ftrace location
- * @thunk: where it branches to, 0 if that is the set's entry or body
  * @set: what it runs
  * @list: in the set's sites
+ * @thunk: which of the set's thunks it branches to; 0: to the entry or body
  * @nr: number, from 1; 0 as long as nothing needs it
  * @obj_id: BTF object that the function was first attached by
  * @btf_id: id in that
@@ -180,12 +177,12 @@ struct bpf_tramp_tuple {
 struct bpf_tramp_site {
 	struct hlist_node ip_node;
 	unsigned long ip;
-	unsigned long thunk;
 	struct bpf_tramp_set *set;
 	struct list_head list;
+	s32 thunk;
+	u32 nr;
 	u32 obj_id;
-	u32 btf_id;
-	u32 nr:26;
+	u32 btf_id:26;
 	u32 checked:4;
 	u32 requested:1;
 	u32 ipmodify:1;
@@ -266,10 +263,11 @@ struct bpf_tramp_thunks;
 struct bpf_tramp_thunks *bpf_tramp_thunks_alloc(struct bpf_tramp_set *set, u32 nr);
 void bpf_tramp_thunks_add(struct bpf_tramp_thunks *thunks, struct bpf_tramp_set *set,
 			  const struct bpf_tramp_site *site);
-unsigned long bpf_tramp_thunks_addr(const struct bpf_tramp_thunks *thunks, u32 i);
+s32 bpf_tramp_thunks_get(const struct bpf_tramp_thunks *thunks, u32 i);
 int bpf_tramp_thunks_write(struct bpf_tramp_thunks *thunks);
 void bpf_tramp_thunks_free(struct bpf_tramp_thunks *thunks);
-void bpf_tramp_thunk_put(struct bpf_tramp_set *set, unsigned long thunk);
+unsigned long bpf_tramp_thunk_addr(const struct bpf_tramp_set *set, s32 thunk);
+void bpf_tramp_thunk_put(struct bpf_tramp_set *set, s32 thunk);
 bool bpf_tramp_thunks_are_wasted(struct bpf_tramp_set *set);
 void bpf_tramp_tidy_later(void);
 

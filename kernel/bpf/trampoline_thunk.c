@@ -14,6 +14,7 @@
  * a new body, so that they need not wait for long.
  */
 #include <linux/bpf.h>
+#include <linux/error-injection.h>
 #include <linux/filter.h>
 #include <linux/ftrace.h>
 #include <linux/perf_event.h>
@@ -147,6 +148,7 @@ struct bpf_tramp_thunks *bpf_tramp_thunks_alloc(struct bpf_tramp_set *set, u32 n
 	thunks = kzalloc_obj(*thunks);
 	if (!thunks)
 		return NULL;
+	INIT_LIST_HEAD(&thunks->list);
 	thunks->tr = set->tr;
 	thunks->first = im->seq;
 	thunks->gate = !gate->image;
@@ -188,17 +190,30 @@ void bpf_tramp_thunks_add(struct bpf_tramp_thunks *thunks, struct bpf_tramp_set 
 }
 
 /**
- * bpf_tramp_thunks_addr - where a site branches to
+ * bpf_tramp_thunks_get - which thunk of a set is it?
  * @thunks: the block
  * @i: number of the thunk in the block
  *
+ * Return: its distance to the gate, which is never 0; it takes less memory than
+ *         the address.
+ */
+s32 bpf_tramp_thunks_get(const struct bpf_tramp_thunks *thunks, u32 i)
+{
+	return thunks->image + thunks_offset(thunks, i) - thunks->tr->gate->image;
+}
+
+/**
+ * bpf_tramp_thunk_addr - where a site branches to
+ * @set: the set
+ * @thunk: what bpf_tramp_thunks_get() has returned
+ *
  * Return: the address, as ftrace's direct calls take it.
  */
-unsigned long bpf_tramp_thunks_addr(const struct bpf_tramp_thunks *thunks, u32 i)
+unsigned long bpf_tramp_thunk_addr(const struct bpf_tramp_set *set, s32 thunk)
 {
-	unsigned long addr = (unsigned long)thunks->image + thunks_offset(thunks, i);
+	unsigned long addr = (unsigned long)set->tr->gate->image + thunk;
 
-	return bpf_trampoline_use_jmp(thunks->tr->flags) ? ftrace_jmp_set(addr) : addr;
+	return bpf_trampoline_use_jmp(set->tr->flags) ? ftrace_jmp_set(addr) : addr;
 }
 
 static void thunks_perf_event(struct bpf_tramp_thunks *thunks, bool unregister)
@@ -226,7 +241,7 @@ int bpf_tramp_thunks_write(struct bpf_tramp_thunks *thunks)
 	list_add(&thunks->list, &thunks->tr->gate->blocks);
 
 	INIT_LIST_HEAD_RCU(&thunks->ksym.lnode);
-	snprintf(thunks->ksym.name, KSYM_NAME_LEN, "bpf_thunks_%llu", thunks->tr->key);
+	snprintf(thunks->ksym.name, KSYM_NAME_LEN, "bpf_thunks_set_%u", (u32)thunks->tr->key);
 	bpf_image_ksym_init(thunks->image, thunks->size, &thunks->ksym);
 	if (thunks->tr->flags & BPF_TRAMP_F_CALL_ORIG)
 		arch_bpf_thunks_ksym(&thunks->ksym);
@@ -234,6 +249,7 @@ int bpf_tramp_thunks_write(struct bpf_tramp_thunks *thunks)
 	thunks_perf_event(thunks, false);
 	return 0;
 }
+ALLOW_ERROR_INJECTION(bpf_tramp_thunks_write, ERRNO);
 
 /**
  * bpf_tramp_thunks_free - free a block
@@ -243,7 +259,7 @@ void bpf_tramp_thunks_free(struct bpf_tramp_thunks *thunks)
 {
 	struct bpf_tramp_gate *gate = thunks->tr->gate;
 
-	if (!thunks->rw) {
+	if (!list_empty(&thunks->list)) {
 		list_del(&thunks->list);
 		bpf_ksym_del(&thunks->ksym);
 		thunks_perf_event(thunks, true);
@@ -325,17 +341,18 @@ static void thunks_dead_rcu(struct rcu_head *rcu)
 /**
  * bpf_tramp_thunk_put - a site does not branch to its thunk any more
  * @set: the site's set
- * @thunk: what bpf_tramp_thunks_addr() has returned
+ * @thunk: what bpf_tramp_thunks_get() has returned
  *
  * Context: bpf_tramp_sets_mutex is held.
  */
-void bpf_tramp_thunk_put(struct bpf_tramp_set *set, unsigned long thunk)
+void bpf_tramp_thunk_put(struct bpf_tramp_set *set, s32 thunk)
 {
 	struct bpf_tramp_gate *gate = set->tr->gate;
 	struct bpf_tramp_thunks *thunks;
 
 	list_for_each_entry(thunks, &gate->blocks, list)
-		if (thunk - (unsigned long)thunks->image < thunks->size)
+		if (gate->image + thunk >= thunks->image &&
+		    gate->image + thunk < thunks->image + thunks->size)
 			break;
 	if (WARN_ON_ONCE(list_entry_is_head(thunks, &gate->blocks, list)))
 		return;

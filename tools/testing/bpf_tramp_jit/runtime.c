@@ -71,21 +71,59 @@ void execmem_free(void *mem)
 {
 }
 
+/* About what __bpf_prog_enter_recur() does: RCU, migration, recursion, context */
+static volatile struct {
+	int rcu;
+	int preempt;
+	int migration;
+	int active;
+	void *run_ctx;
+} task;
+
+static unsigned long long light_enter(void *run_ctx)
+{
+	task.rcu++;
+	if (!task.migration++) {
+		task.preempt++;
+		task.preempt--;
+	}
+	*(void **)run_ctx = task.run_ctx;
+	task.run_ctx = run_ctx;
+	if (task.active++)
+		return 0;
+	return 1;
+}
+
+static void light_exit(void *run_ctx)
+{
+	task.run_ctx = *(void **)run_ctx;
+	task.active--;
+	if (!--task.migration) {
+		task.preempt++;
+		task.preempt--;
+	}
+	task.rcu--;
+}
+
 ALIGN_STACK unsigned long long runtime_enter(void *p, void *run_ctx)
 {
+	if (light)
+		return light_enter(run_ctx);
 	call_depth--;
-	if (!light) {
-		prog = jit_prog_index(p);
-		prog_has_session_cookie = jit_prog_has_session_cookie(p);
-		prog_ctx = run_ctx;
-	}
+	prog = jit_prog_index(p);
+	prog_has_session_cookie = jit_prog_has_session_cookie(p);
+	prog_ctx = run_ctx;
 	return 1;
 }
 
 ALIGN_STACK void runtime_exit(void *p, unsigned long long start, void *run_ctx)
 {
+	if (light) {
+		light_exit(run_ctx);
+		return;
+	}
 	call_depth--;
-	if (!light && (start != 1 || prog != jit_prog_index(p) || prog_ctx != run_ctx))
+	if (start != 1 || prog != jit_prog_index(p) || prog_ctx != run_ctx)
 		nr_events = EVENTS_MAX + 1;
 }
 
@@ -107,11 +145,11 @@ ALIGN_STACK unsigned int runtime_prog(unsigned long long *ctx, void *insns)
 	struct event *e = &events[nr_events];
 	int i;
 
-	call_depth--;
 	if (light) {
 		light_calls++;
 		return 0;
 	}
+	call_depth--;
 	if (nr_events >= EVENTS_MAX)
 		return 0;
 	nr_events++;

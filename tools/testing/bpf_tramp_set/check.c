@@ -268,7 +268,9 @@ static void check_sites(bool tidied)
 		}
 		nr_sites++;
 		CHECK(site->ip == fn->ip && !site->requested);
-		CHECK(site->thunk == (thunk_find(fn->branch) ? fn->branch : 0));
+		CHECK(!site->thunk == !thunk_find(fn->branch));
+		if (site->thunk)
+			CHECK(bpf_tramp_thunk_addr(site->set, site->thunk) == fn->branch);
 		nr_numbers += !!site->nr;
 		CHECK(site->btf_id == fn->id || site->btf_id == fn->alias);
 		CHECK(bpf_tramp_site_find(OBJ_ID, site->btf_id) == site);

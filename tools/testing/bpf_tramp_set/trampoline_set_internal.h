@@ -231,17 +231,15 @@ struct ida {
 
 #define DEFINE_IDA(name)	struct ida name
 
-static inline int ida_alloc_range(struct ida *ida, u32 min, u32 max, int gfp)
+static inline int ida_alloc_min(struct ida *ida, u32 min, int gfp)
 {
 	u32 i;
 
 	if (should_fail())
 		return -ENOMEM;
-	for (i = min; i <= max; i++) {
-		CHECK(i < IDA_SIZE);
-		if (!ida->used[i])
-			break;
-	}
+	for (i = min; i < IDA_SIZE && ida->used[i]; i++)
+		;
+	CHECK(i < IDA_SIZE);
 	ida->used[i] = true;
 	ida->nr++;
 	return i;

@@ -48,6 +48,7 @@ struct thunk {
 struct bpf_tramp_thunks {
 	struct list_head list;
 	struct bpf_trampoline *tr;
+	u32 id;
 	bool gate;			/* the first one, which has the gate */
 	bool written;
 	u32 nr;
@@ -108,6 +109,7 @@ static struct {
 	u32 nr_in_flight;
 	u32 nr_batches;
 	u32 nr_blocks;
+	u32 next_block;
 	u32 nr_cookies;
 	bool tidy_later;
 	/* the only trampoline whose lock is held; NULL: all are */
@@ -597,6 +599,7 @@ struct bpf_tramp_thunks *bpf_tramp_thunks_alloc(struct bpf_tramp_set *set, u32 n
 	CHECK(thunks);
 	thunks->tr = tr;
 	thunks->max = nr;
+	thunks->id = world.next_block = world.next_block % 1000000 + 1;
 	thunks->gate = !tr->gate;
 	if (thunks->gate)
 		tr->gate = tr->next ?: tr->cur;
@@ -618,10 +621,22 @@ void bpf_tramp_thunks_add(struct bpf_tramp_thunks *thunks, struct bpf_tramp_set 
 	thunk->calls_orig = set->kind == BPF_TRAMP_KIND_ORIG;
 }
 
-unsigned long bpf_tramp_thunks_addr(const struct bpf_tramp_thunks *thunks, u32 i)
+/* The number of the block and that of the thunk */
+s32 bpf_tramp_thunks_get(const struct bpf_tramp_thunks *thunks, u32 i)
 {
 	CHECK(i < thunks->nr && thunks->written);
-	return (unsigned long)&thunks->thunks[i];
+	return thunks->id * MAX_FNS + i;
+}
+
+unsigned long bpf_tramp_thunk_addr(const struct bpf_tramp_set *set, s32 thunk)
+{
+	struct bpf_tramp_thunks *thunks;
+
+	list_for_each_entry(thunks, &set->tr->blocks, list)
+		if (thunks->id == thunk / MAX_FNS)
+			return (unsigned long)&thunks->thunks[thunk % MAX_FNS];
+	CHECK(0);
+	return 0;
 }
 
 int bpf_tramp_thunks_write(struct bpf_tramp_thunks *thunks)
@@ -654,10 +669,11 @@ void bpf_tramp_thunks_free(struct bpf_tramp_thunks *thunks)
 	thunks_free(thunks);
 }
 
-void bpf_tramp_thunk_put(struct bpf_tramp_set *set, unsigned long addr)
+void bpf_tramp_thunk_put(struct bpf_tramp_set *set, s32 nr)
 {
-	struct bpf_tramp_thunks *thunks;
+	unsigned long addr = bpf_tramp_thunk_addr(set, nr);
 	struct thunk *thunk = thunk_find(addr);
+	struct bpf_tramp_thunks *thunks;
 	u32 i;
 
 	CHECK(thunk && thunk->used && thunk_tr(thunk) == set->tr);

@@ -29,10 +29,15 @@ measure() {
 	keep bench bench
 	keep icount icount
 	keep hit hit
+	msg "measuring fexit.multi by the clock: patched ..."
+	mfentry_run patched fexit bench --fexit --n all --repeat 1 --json /run/out/fexit.json \
+		>"$LOGS/fexit-patched.log"
+	cp "$BUILD/vm-out/fexit-patched/fexit.json" "$RESULTS/fexit.json"
 }
 
 compare() {
-	python3 "$WORKSHOP/mfentry/compare.py" --json "$RESULTS/bench.json" "$@" \
+	python3 "$WORKSHOP/mfentry/compare.py" --json "$RESULTS/bench.json" \
+		--fexit "$RESULTS/fexit.json" "$@" \
 		"$RESULTS"/bench-{base,patched}.json "$RESULTS"/icount-{base,patched}.json \
 		"$RESULTS"/hit-{base,patched}.json
 }
@@ -47,6 +52,8 @@ main() {
 		# shellcheck disable=SC2086 # arguments are words
 		measure ${ARGS:-}
 		compare
+		echo "the trampolines' code on this machine's processor, without a guest:"
+		"$WORKSHOP/unit.sh" cost
 		;;
 	bars)
 		measure --n all --repeat 1

@@ -14,6 +14,8 @@ START=$SECONDS
 # The new selftests race links against calls; once is not enough. More than
 # this does not fit into an hour from nothing: REPEAT=20 takes hours more.
 REPEAT=${REPEAT:-1}
+# DEBUG=1: the selftests on a debug kernel as well. That takes hours more, too.
+DEBUG=${DEBUG:-}
 
 verdict() {
 	local time
@@ -142,6 +144,13 @@ main() {
 		count_selftests
 	fi
 	step "new selftests $REPEAT times" repeat_new_tests || true
+	if [ -n "$DEBUG" ]; then
+		if step "debug kernel" "$WORKSHOP/kernel.sh" debug; then
+			step "selftests on the debug kernel" "$WORKSHOP/selftests.sh" debug || true
+		else
+			skipped "selftests on the debug kernel"
+		fi
+	fi
 	step "demo" "$WORKSHOP/demo.sh" bars || true
 	step "bars" "$WORKSHOP/bench.sh" bars || true
 	finish

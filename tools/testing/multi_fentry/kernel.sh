@@ -1,16 +1,16 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0
-# kernel.sh base|patched: print the cache entry that holds this kernel, with
-# its modules and the selftests' modules; build it when there is none.
-# kernel.sh tree base|patched: print the tree, built up to date.
-# kernel.sh config base|patched: print the tree, only configured.
+# kernel.sh base|patched|debug: print the cache entry that holds this kernel,
+# with its modules and the selftests' modules; build it when there is none.
+# debug is patched with KASAN, lockdep, kmemleak and others.
+# kernel.sh tree base|patched|debug: print the tree, built up to date.
+# kernel.sh config base|patched|debug: print the tree, only configured.
 set -euo pipefail
 # shellcheck source=lib.sh
 . "$(dirname "$0")/lib.sh"
 # shellcheck source=manifest.sh
 . "$WORKSHOP/manifest.sh"
 
-CONFIG=$WORKSHOP/configs/$ARCH.config
 KMODS=tools/testing/selftests/bpf/test_kmods
 KEEP=8
 
@@ -35,9 +35,9 @@ ingredients() {
 	echo "source $("$WORKSHOP/tree.sh" id)"
 	echo "arch $ARCH"
 	echo "pahole -j$JOBS"
-	echo "config $(sha256sum <"$CONFIG")"
+	echo "config $(config_of "$1" | sha256sum)"
 	echo "cc $(gcc --version | head -n 1) / $(ld --version | head -n 1) / pahole $(pahole --version)"
-	[ "$1" = patched ] || return 0
+	[ "$1" != base ] || return 0
 	while read -r path; do
 		for f in "$TOP/$path" "$TOP/$path.patch"; do
 			case $path in */*) ;; *) [ "$f" != "$TOP/$path" ] || continue ;; esac
@@ -46,7 +46,20 @@ ingredients() {
 	done < <(kernel_paths)
 }
 
-tree_of() { if [ "$1" = base ]; then echo "$BUILD/base"; else echo "$BUILD/linux"; fi; }
+tree_of() { if [ "$1" = patched ]; then echo "$BUILD/linux"; else echo "$BUILD/$1"; fi; }
+
+config_of() {
+	cat "$WORKSHOP/configs/$ARCH.config"
+	[ "$1" != debug ] || cat "$WORKSHOP/configs/debug.config"
+}
+
+# The sources of build/linux, to be built with another configuration.
+debug_tree() {
+	need_space "$BUILD" 9000 "a debug kernel"
+	mkdir -p "$BUILD/debug"
+	{ cat "$BUILD/.linux.files"; manifest_paths; } | rsync -a --files-from=- \
+		--ignore-missing-args "$BUILD/linux/" "$BUILD/debug/"
+}
 
 kmake() {
 	local tree=$1
@@ -67,9 +80,9 @@ check_config() {
 		elif ! grep -qxF -- "$line" "$1/.config"; then
 			missing+=("$line")
 		fi
-	done < <(grep '^CONFIG_' "$CONFIG")
+	done < <(grep '^CONFIG_' "$2")
 	[ "${#missing[@]}" -eq 0 ] ||
-		die "the kernel's configuration did not take: ${missing[*]} ($CONFIG)"
+		die "the kernel's configuration did not take: ${missing[*]} (configs/)"
 }
 
 # One line a minute, so that a build of ten minutes does not look like a hang.
@@ -82,15 +95,16 @@ progress() {
 }
 
 configure() {
-	local which=$1 tree
+	local which=$1 tree config=$BUILD/$1.config
 
 	tree=$(tree_of "$which")
-	if ! have_clean_config "$tree"; then
-		quietly "config-$which" kmake "$tree" KCONFIG_ALLCONFIG="$CONFIG" allnoconfig ||
+	config_of "$which" >"$config"
+	if ! have_clean_config "$tree" "$config"; then
+		quietly "config-$which" kmake "$tree" KCONFIG_ALLCONFIG="$config" allnoconfig ||
 			die "the configuration of the $which kernel failed"
-		sha256sum <"$CONFIG" >"$tree/.mf-config"
+		sha256sum <"$config" >"$tree/.mf-config"
 	fi
-	check_config "$tree"
+	check_config "$tree" "$config"
 }
 
 build_tree() {
@@ -109,7 +123,7 @@ build_tree() {
 }
 
 have_clean_config() {
-	[ -e "$1/.config" ] && sha256sum <"$CONFIG" | cmp -s - "$1/.mf-config"
+	[ -e "$1/.config" ] && sha256sum <"$2" | cmp -s - "$1/.mf-config"
 }
 
 # The selftests' modules, outside of the tree: their products stay out of it.
@@ -155,8 +169,8 @@ main() {
 	esac
 	which=${1:-}
 	case $which in
-	base | patched) ;;
-	*) die "usage: kernel.sh [tree|config] base|patched" ;;
+	base | patched | debug) ;;
+	*) die "usage: kernel.sh [tree|config] base|patched|debug" ;;
 	esac
 	"$WORKSHOP/deps.sh"
 	text=$(ingredients "$which")
@@ -164,9 +178,12 @@ main() {
 	# A patched tree that is there may hold edits that are in no file of the
 	# repository yet: booting without them would mislead.
 	if [ "$want" != entry ] || [ ! -d "$entry" ] ||
-	   { [ "$which" = patched ] && [ -d "$BUILD/linux" ]; }; then
+	   { [ "$which" != base ] && [ -d "$BUILD/linux" ]; }; then
 		lock_builds
-		"$WORKSHOP/tree.sh" "$which"
+		case $which in
+		debug) "$WORKSHOP/tree.sh" patched; debug_tree ;;
+		*) "$WORKSHOP/tree.sh" "$which" ;;
+		esac
 	fi
 	if [ "$want" = config ]; then
 		configure "$which"

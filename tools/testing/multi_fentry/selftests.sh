@@ -2,8 +2,10 @@
 # SPDX-License-Identifier: GPL-2.0
 # selftests.sh: run the selftests that concern trampolines on the base and on
 # the patched kernel, one after the other, and show the results side by side.
-# selftests.sh one <test ...>: run these on one kernel (BASE=1: base), with
-# their output.
+# selftests.sh one <test ...>: run these on one kernel (BASE=1: base; DEBUG=1:
+# the debug kernel), with their output.
+# selftests.sh debug: run all of them on the debug kernel, look for leaks, and
+# fail when a test does not pass that passes on the patched kernel.
 # Fails when a test that passes on base does not on patched, or when one that
 # the series adds does not pass. Results in build/log/selftests.table.
 set -euo pipefail
@@ -23,7 +25,8 @@ prepare() {
 
 	entry=$("$WORKSHOP/kernel.sh" "$1")
 	KERNEL_OF[$1]=$entry
-	entry=$("$WORKSHOP/selftests-build.sh" "$1")
+	# the debug kernel differs in nothing that a test is built from
+	entry=$("$WORKSHOP/selftests-build.sh" "${1/debug/patched}")
 	TESTS_OF[$1]=$entry
 }
 
@@ -32,15 +35,27 @@ prepare() {
 # Tests that patch what the other CPU runs, thousands of times, do meet that.
 export TCG=${TCG:-single}
 
-# in_guest <base|patched> <name> <tests ...>: status of the guest.
-in_guest() {
-	local which=$1 name=selftests-$1-$2 base=
+# What the guest is told of this environment.
+GUEST_ENV=(LEAKS TEST_TIMEOUT WATCHDOG TRACING_MULTI_CHANGES TRACING_MULTI_FAULTS
+	TRACING_MULTI_FUZZ TRACING_MULTI_CYCLES)
 
-	[ "$which" = patched ] || base=1
+# in_guest <base|patched|debug> <name> <tests ...>: status of the guest.
+in_guest() {
+	local which=$1 name=selftests-$1-$2 base='' var vars=()
+
+	[ "$which" != base ] || base=1
+	if [ "$which" = debug ]; then
+		local -x APPEND="panic_on_warn=1 ${APPEND:-}" MEM=${MEM:-6G} LEAKS=1
+		local -x TIMEOUT=${TIMEOUT:-7200} TEST_TIMEOUT=${TEST_TIMEOUT:-3000}
+		local -x WATCHDOG=${WATCHDOG:-3000}
+	fi
+	for var in "${GUEST_ENV[@]}"; do
+		[ -z "${!var:-}" ] || vars+=("$var=${!var}")
+	done
 	shift 2
 	rm -rf "$BUILD/vm-out/$name"
 	BASE=$base TIMEOUT=${TIMEOUT:-1500} "$WORKSHOP/vm.sh" --name "$name" \
-		--kernel "${KERNEL_OF[$which]}/bzImage" -- "$WORKSHOP/guest-selftests" \
+		--kernel "${KERNEL_OF[$which]}/bzImage" -- env "${vars[@]}" "$WORKSHOP/guest-selftests" \
 		"${TESTS_OF[$which]}" "${KERNEL_OF[$which]}" "$@"
 }
 
@@ -105,11 +120,27 @@ one() {
 
 	[ $# -gt 0 ] || die "usage: selftests.sh one <test ...>"
 	[ -z "${BASE:-}" ] || which=base
+	[ -z "${DEBUG:-}" ] || which=debug
 	prepare "$which"
 	in_guest "$which" one "$@" || st=$?
 	cat "$BUILD/vm-out/selftests-$which-one/"*.log
 	! grep -vqs '^OK' "$BUILD/vm-out/selftests-$which-one/results" || st=1
 	exit "$st"
+}
+
+# debug: what passes on the patched kernel has to pass here, without a complaint.
+debug() {
+	local st=0 bad
+
+	prepare debug
+	run_all debug || st=$?
+	bad=$(awk '
+		NR == FNR { if ($2 == "OK") ok[$1] = 1; next }
+		$2 != "OK" && $1 in ok { print "  " $1, $2 }
+	' "$LOGS/selftests-patched.results" "$LOGS/selftests-debug.results")
+	[ -z "$bad" ] || printf 'not on the debug kernel:\n%s\n' "$bad"
+	echo "selftests: $(grep -c ' OK$' "$LOGS/selftests-debug.results") passed on debug"
+	[ "$st" = 0 ] && [ -z "$bad" ]
 }
 
 main() {
@@ -118,10 +149,10 @@ main() {
 
 	x86_only
 	mkdir -p "$LOGS"
-	if [ "${1:-}" = one ]; then
-		shift
-		one "$@"
-	fi
+	case ${1:-} in
+	one) shift; one "$@" ;;
+	debug) debug; exit ;;
+	esac
 	rm -f "$LOGS/selftests.table"
 	prepare base
 	prepare patched

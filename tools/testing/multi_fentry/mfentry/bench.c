@@ -207,11 +207,11 @@ static void bench_run(struct mfentry_bpf *skel, const struct funcs *funcs,
 	size_t bodies = count ? count_bodies() : 0;
 
 	mem_settle(&m[0]);
-	first = attach_multi(skel->progs.first, ids, funcs->cnt, &r->costs[ATTACH]);
+	first = attach_multi(first_program(skel), ids, funcs->cnt, &r->costs[ATTACH]);
 	mem_settle(&m[1]);
 	if (count)
 		r->bodies = count_bodies() - bodies;
-	second = attach_multi(skel->progs.second, ids, funcs->cnt,
+	second = attach_multi(second_program(skel), ids, funcs->cnt,
 			      &r->costs[SECOND_ATTACH]);
 	mem_settle(&m[2]);
 	if (count && r->bodies <= FEW_BODIES)
@@ -311,14 +311,14 @@ static void bench_split(struct mfentry_bpf *skel, const struct funcs *funcs, FIL
 	struct bpf_link *all, *link;
 
 	mem_quiesce();
-	link = attach_funcs(skel->progs.second, &some, &plain_attach);
+	link = attach_funcs(second_program(skel), &some, &plain_attach);
 	mem_quiesce();
 	detach(link, &plain_detach);
 
 	mem_quiesce();
-	all = attach_funcs(skel->progs.first, funcs, NULL);
+	all = attach_funcs(first_program(skel), funcs, NULL);
 	mem_quiesce();
-	link = attach_funcs(skel->progs.second, &some, &attach);
+	link = attach_funcs(second_program(skel), &some, &attach);
 	mem_quiesce();
 	detach(link, &det);
 	mem_quiesce();
@@ -389,7 +389,7 @@ void cmd_bench(void)
 	funcs_collect(&funcs);
 	skel = load_programs(&funcs);
 	if (!opt.functions)
-		funcs_verify(&funcs, skel->progs.first);
+		funcs_verify(&funcs, first_program(skel));
 	cnt = parse_sizes(&funcs, sizes);
 
 	f = json_open(opt.json, "bench");

@@ -17,6 +17,12 @@ MIN_SECOND = 100
 MAX_SPLIT = 3
 # One branch from the entry to the body, after the set's programs changed.
 ENTRY_BRANCH = 1
+# A cookie of its own for each function.
+MAX_COOKIE = 12
+# fexit.multi. Thunks are in memory that the kernel keeps for BPF programs' code,
+# which does not grow with each of them: they are added here.
+MAX_FEXIT_MEMORY = 250
+THUNK = 32
 
 OPERATIONS = ("attach", "detach", "second_attach", "second_detach")
 
@@ -212,10 +218,34 @@ def check_icount(checks, base, patched):
                  f"{r:.2f} times those of uncovered ones (bar: {MAX_SPLIT})")
 
 
+def check_cookie(checks, costs, target, config):
+    if config.endswith("_no_cookie"):
+        return
+    more = costs[(target, config)] - costs[(target, config.replace("_cookie", "_no_cookie"))]
+    checks.check(more <= MAX_COOKIE + 0.5, f"instructions a hit, {target}, {config}: "
+                 f"{more:.2f} more than without (bar: {MAX_COOKIE})")
+
+
+def check_fexit(checks, run):
+    run = run["runs"][-1]
+    memory = run["mem"]["total"] / run["n"] + THUNK
+    checks.check(run["n"] >= MIN_FUNCTIONS,
+                 f"fexit.multi, functions: {number(run['n'])} (bar: {number(MIN_FUNCTIONS)})")
+    checks.check(run["bodies"] <= MAX_BODIES,
+                 f"fexit.multi, trampoline bodies: {run['bodies']} (bar: {MAX_BODIES})")
+    checks.check(memory <= MAX_FEXIT_MEMORY, f"fexit.multi, bytes of memory a function, "
+                 f"{THUNK} of them its thunk: {memory:.0f} (bar: {MAX_FEXIT_MEMORY})")
+
+
 def check_hit(checks, base, patched):
     b, p = hits(base), hits(patched)
     for (target, config), cost in p.items():
         if not config.startswith("multi_") or config.endswith("two_programs"):
+            continue
+        if config.endswith("_cookie"):
+            check_cookie(checks, p, target, config)
+            continue
+        if config.startswith("multi_fexit"):
             continue
         bar = b[(target, "single")]
         if config.endswith("after_second"):
@@ -244,6 +274,8 @@ def parse_args():
         for which in ("base", "patched"):
             parser.add_argument(f"--{name}-{which}", metavar="FILE",
                                 help="another way to name one file of such a pair")
+    parser.add_argument("--fexit", metavar="FILE",
+                        help="results of bench --fexit on the patched kernel")
     parser.add_argument("--json", metavar="FILE", help="write everything into one file")
     parser.add_argument("--check", "--bars", action="store_true",
                         help="fail unless the patched kernel reaches the project's bars")
@@ -276,6 +308,20 @@ def load_pairs(files):
     return pairs
 
 
+def fexit_table(data):
+    run = data["runs"][-1]
+    rows = [["fexit.multi on the patched kernel", ""],
+            ["functions", number(run["n"])],
+            ["attach", seconds(run["attach_ns"])],
+            ["detach", seconds(run["detach_ns"])],
+            ["second program: attach", seconds(run["second_attach_ns"])],
+            ["second program: detach", seconds(run["second_detach_ns"])],
+            ["trampolines", number(run["bodies"])],
+            ["kernel memory, bytes a function, with its thunk",
+             number(run["mem"]["total"] / run["n"] + THUNK)]]
+    table(rows)
+
+
 def show(pairs):
     if "demo" in pairs:
         demo_table(*pairs["demo"])
@@ -290,7 +336,7 @@ def show(pairs):
         hit_table(*pairs["hit"])
 
 
-def check(pairs):
+def check(pairs, fexit):
     """All bars, whatever was measured; a demo alone has bars of its own."""
     checks = Checks()
     if "demo" in pairs:
@@ -302,17 +348,24 @@ def check(pairs):
                 function(checks, *pairs[name])
             else:
                 checks.missing(f"bars of {name}")
+        if fexit:
+            check_fexit(checks, fexit)
+        else:
+            checks.missing("bars of fexit.multi")
     return checks.failed
 
 
 def main():
     args = parse_args()
     pairs = load_pairs(args.files)
+    fexit = load(args.fexit) if args.fexit else None
     show(pairs)
+    if fexit:
+        fexit_table(fexit)
     if args.json:
         write_json(args.json, {kind: {"base": b, "patched": p}
                                for kind, (b, p) in pairs.items()})
-    return 1 if args.check and check(pairs) else 0
+    return 1 if args.check and check(pairs, fexit) else 0
 
 
 if __name__ == "__main__":

@@ -312,7 +312,8 @@ static size_t refuse(struct funcs *funcs, const __u32 *ids, size_t lo, size_t hi
 	size_t mid = lo + (hi - lo) / 2, bad;
 	int fd;
 
-	fd = bpf_link_create(bpf_program__fd(prog), 0, BPF_TRACE_FENTRY_MULTI, &opts);
+	fd = bpf_link_create(bpf_program__fd(prog), 0,
+			     bpf_program__expected_attach_type(prog), &opts);
 	if (fd >= 0) {
 		close(fd);
 		return 0;
@@ -331,7 +332,7 @@ static size_t refuse(struct funcs *funcs, const __u32 *ids, size_t lo, size_t hi
 /**
  * funcs_verify - keep what the kernel really attaches
  * @funcs: candidates
- * @prog: a loaded fentry.multi program
+ * @prog: a loaded program of a tracing_multi link
  *
  * All at once; where the kernel refuses that, halves, down to the culprits.
  */

@@ -2,7 +2,7 @@
 /*
  * mfentry hit: what a call of a traced function costs
  *
- * A test run of a fentry program makes the kernel call bpf_fentry_test1() to
+ * At its entry and at its return, with a cookie and without. A test run of a fentry program makes the kernel call bpf_fentry_test1() to
  * bpf_fentry_test10() once each. Time it without and with a program that does
  * nothing attached to one of these functions: the difference is one hit. Where
  * the clock counts instructions, the difference is exact once timer ticks are
@@ -26,6 +26,7 @@
 struct target {
 	const char *name;
 	struct bpf_program *single;
+	struct bpf_program *single_exit;
 	const struct func *func;
 };
 
@@ -106,15 +107,15 @@ static void report(struct output *out, const char *what, __u64 with, __u64 witho
 	out->any = true;
 }
 
-static void hit_single(struct mfentry_bpf *skel, const struct target *t,
+static void hit_single(struct mfentry_bpf *skel, const struct target *t, bool fexit,
 		       struct output *out)
 {
 	__u64 without = time_batch(skel);
-	struct bpf_link *link = bpf_program__attach(t->single);
+	struct bpf_link *link = bpf_program__attach(fexit ? t->single_exit : t->single);
 
 	if (!link)
 		die("cannot attach to %s: %s", t->name, strerror(errno));
-	report(out, "single", time_batch(skel), without);
+	report(out, fexit ? "single_fexit" : "single", time_batch(skel), without);
 	detach(link, NULL);
 }
 
@@ -133,26 +134,84 @@ static void hit_kprobe(struct mfentry_bpf *skel, const struct target *t,
 }
 
 /* A multi program on the set; then a second one comes, and goes again. */
-static void hit_multi(struct mfentry_bpf *skel, const struct funcs *set,
+static void hit_multi(struct mfentry_bpf *skel, const struct funcs *set, bool fexit,
 		      struct output *out)
 {
+	const struct bpf_program *progs[2] = { skel->progs.first, skel->progs.second };
+	const char *kind = fexit ? "multi_fexit" : "multi";
 	__u64 without = time_batch(skel);
 	struct bpf_link *first, *second;
 	char what[64];
 
-	first = attach_funcs(skel->progs.first, set, NULL);
-	snprintf(what, sizeof(what), "multi_%zu", set->cnt);
+	if (fexit) {
+		progs[0] = skel->progs.first_exit;
+		progs[1] = skel->progs.second_exit;
+	}
+	first = attach_funcs(progs[0], set, NULL);
+	snprintf(what, sizeof(what), "%s_%zu", kind, set->cnt);
 	report(out, what, time_batch(skel), without);
 
-	second = attach_funcs(skel->progs.second, set, NULL);
-	snprintf(what, sizeof(what), "multi_%zu_two_programs", set->cnt);
+	second = attach_funcs(progs[1], set, NULL);
+	snprintf(what, sizeof(what), "%s_%zu_two_programs", kind, set->cnt);
 	report(out, what, time_batch(skel), without);
 
 	detach(second, NULL);
 	mem_quiesce();
-	snprintf(what, sizeof(what), "multi_%zu_after_second", set->cnt);
+	snprintf(what, sizeof(what), "%s_%zu_after_second", kind, set->cnt);
 	report(out, what, time_batch(skel), without);
 	detach(first, NULL);
+}
+
+/* A program that asks for its cookie, without any and with one a function. */
+static void hit_cookie(struct mfentry_bpf *skel, const struct funcs *set, bool fexit,
+		       struct output *out)
+{
+	const struct bpf_program *prog = fexit ? skel->progs.cookie_exit : skel->progs.cookie;
+	const char *kind = fexit ? "multi_fexit" : "multi";
+	LIBBPF_OPTS(bpf_tracing_multi_opts, opts, .cnt = set->cnt);
+	__u64 *cookies = xcalloc(set->cnt, sizeof(*cookies));
+	__u32 *ids = funcs_ids(set);
+	__u64 without = time_batch(skel);
+	struct bpf_link *link;
+	char what[64];
+	size_t i;
+
+	link = attach_funcs(prog, set, NULL);
+	snprintf(what, sizeof(what), "%s_%zu_no_cookie", kind, set->cnt);
+	report(out, what, time_batch(skel), without);
+	detach(link, NULL);
+	mem_quiesce();
+
+	for (i = 0; i < set->cnt; i++)
+		cookies[i] = (__u64)ids[i] << 20;
+	opts.ids = ids;
+	opts.cookies = cookies;
+	link = bpf_program__attach_tracing_multi(prog, NULL, &opts);
+	if (!link)
+		die("cannot attach with cookies: %s", strerror(errno));
+	snprintf(what, sizeof(what), "%s_%zu_cookie", kind, set->cnt);
+	report(out, what, time_batch(skel), without);
+	detach(link, NULL);
+	mem_quiesce();
+	free(cookies);
+	free(ids);
+}
+
+static void hit_target(struct mfentry_bpf *skel, const struct target *t, struct funcs *set,
+		       struct output *out)
+{
+	struct funcs one = { .v = (struct func *)t->func, .cnt = 1 };
+	int fexit;
+
+	set->v[0] = *t->func;
+	for (fexit = 0; fexit < 2; fexit++) {
+		hit_single(skel, t, fexit, out);
+		hit_multi(skel, &one, fexit, out);
+		hit_multi(skel, set, fexit, out);
+		hit_cookie(skel, &one, fexit, out);
+		hit_cookie(skel, set, fexit, out);
+	}
+	hit_kprobe(skel, t, out);
 }
 
 void cmd_hit(void)
@@ -163,7 +222,7 @@ void cmd_hit(void)
 	};
 	struct output out = {};
 	struct mfentry_bpf *skel;
-	struct funcs funcs, set, one = { .cnt = 1 };
+	struct funcs funcs, set;
 	size_t i;
 
 	if (!opt.json)
@@ -173,7 +232,9 @@ void cmd_hit(void)
 	if (!opt.functions)
 		funcs_verify(&funcs, skel->progs.first);
 	targets[0].single = skel->progs.single_1;
+	targets[0].single_exit = skel->progs.single_exit_1;
 	targets[1].single = skel->progs.single_6;
+	targets[1].single_exit = skel->progs.single_exit_6;
 
 	set = cold_set(skel, &funcs);
 	mem_quiesce();
@@ -184,12 +245,7 @@ void cmd_hit(void)
 		if (!targets[i].func)
 			die("%s is not among the functions", targets[i].name);
 		out.target = targets[i].name;
-		hit_single(skel, &targets[i], &out);
-		one.v = (struct func *)targets[i].func;
-		hit_multi(skel, &one, &out);
-		set.v[0] = *targets[i].func;
-		hit_multi(skel, &set, &out);
-		hit_kprobe(skel, &targets[i], &out);
+		hit_target(skel, &targets[i], &set, &out);
 	}
 	fputs("\n]", out.json);
 	json_close(out.json, opt.json);

@@ -63,6 +63,31 @@ int second(void *ctx)
 	return 0;
 }
 
+SEC("fexit.multi")
+int first_exit(void *ctx)
+{
+	return 0;
+}
+
+SEC("fexit.multi")
+int second_exit(void *ctx)
+{
+	return 0;
+}
+
+/* Programs that do nothing but ask for their cookie. */
+SEC("fentry.multi")
+int cookie(void *ctx)
+{
+	return bpf_get_attach_cookie(ctx) & 0;
+}
+
+SEC("fexit.multi")
+int cookie_exit(void *ctx)
+{
+	return bpf_get_attach_cookie(ctx) & 0;
+}
+
 SEC("kprobe.multi")
 int kprobes(void *ctx)
 {
@@ -77,6 +102,18 @@ int single_1(void *ctx)
 
 SEC("fentry/bpf_fentry_test6")
 int single_6(void *ctx)
+{
+	return 0;
+}
+
+SEC("fexit/bpf_fentry_test1")
+int single_exit_1(void *ctx)
+{
+	return 0;
+}
+
+SEC("fexit/bpf_fentry_test6")
+int single_exit_6(void *ctx)
 {
 	return 0;
 }

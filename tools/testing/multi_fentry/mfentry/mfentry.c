@@ -23,7 +23,7 @@
 static const char usage[] =
 "usage: mfentry COMMAND [options]\n"
 "\n"
-"  list    which functions can a fentry.multi program be attached to?\n"
+"  list    which functions can a program be attached to?\n"
 "    --names FILE      write their names there\n"
 "  demo    count the calls of all of them under a load\n"
 "    --seconds N       for so long (5)\n"
@@ -36,6 +36,7 @@ static const char usage[] =
 "  --json FILE         write the results there, - for standard output\n"
 "  --functions FILE    stay within the functions named there, as written by\n"
 "                      list --names, and take it for granted that they work\n"
+"  --fexit             list, bench: fexit.multi instead of fentry.multi\n"
 "  --unit UNIT         what a nanosecond stands for: ns, or instructions in\n"
 "                      a guest whose clock counts those (-icount)\n";
 
@@ -258,6 +259,17 @@ void detach(struct bpf_link *link, struct cost *c)
 	cost_end(c ?: &dummy);
 }
 
+/* The programs of the kind that is measured. */
+const struct bpf_program *first_program(const struct mfentry_bpf *skel)
+{
+	return opt.fexit ? skel->progs.first_exit : skel->progs.first;
+}
+
+const struct bpf_program *second_program(const struct mfentry_bpf *skel)
+{
+	return opt.fexit ? skel->progs.second_exit : skel->progs.second;
+}
+
 static void cmd_list(void)
 {
 	struct mfentry_bpf *skel;
@@ -267,7 +279,7 @@ static void cmd_list(void)
 
 	funcs_collect(&funcs);
 	skel = load_programs(&funcs);
-	funcs_verify(&funcs, skel->progs.first);
+	funcs_verify(&funcs, first_program(skel));
 	mfentry_bpf__destroy(skel);
 
 	if (opt.names) {
@@ -319,6 +331,7 @@ static void parse_options(int argc, char **argv)
 		{ "functions", required_argument, NULL, 'f' },
 		{ "names", required_argument, NULL, 'N' },
 		{ "n", required_argument, NULL, 'n' },
+		{ "fexit", no_argument, NULL, 'x' },
 		{ "unit", required_argument, NULL, 'u' },
 		{ "repeat", required_argument, NULL, 'r' },
 		{ "seconds", required_argument, NULL, 's' },
@@ -341,6 +354,9 @@ static void parse_options(int argc, char **argv)
 			break;
 		case 'n':
 			opt.sizes = optarg;
+			break;
+		case 'x':
+			opt.fexit = true;
 			break;
 		case 'u':
 			opt.unit = optarg;

@@ -28,6 +28,7 @@ struct options {
 	const char *functions;	/* file of function names to stay within */
 	const char *names;	/* where list writes the names */
 	const char *sizes;	/* bench: numbers of functions */
+	bool fexit;		/* list, bench: programs at the functions' return */
 	const char *unit;	/* what a nanosecond of this guest stands for */
 	int repeat;		/* bench: 0 chooses by the number of functions */
 	int seconds;
@@ -70,6 +71,8 @@ struct bpf_link *attach_multi(const struct bpf_program *prog, const __u32 *ids,
 struct bpf_link *attach_funcs(const struct bpf_program *prog,
 			      const struct funcs *funcs, struct cost *c);
 void detach(struct bpf_link *link, struct cost *c);
+const struct bpf_program *first_program(const struct mfentry_bpf *skel);
+const struct bpf_program *second_program(const struct mfentry_bpf *skel);
 
 /* mem.c: the kernel's memory */
 struct mem {

@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: GPL-2.0
+#include <vmlinux.h>
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_tracing.h>
+#include "tracing_multi_stress.h"
+
+char _license[] SEC("license") = "GPL";
+
+__u32 pid;
+
+__u64 stacks[STRESS_STACKS][STRESS_DEPTH];
+__s64 stack_sizes[STRESS_STACKS];
+__u64 entries;
+__u64 exits;
+
+static __always_inline bool ours(void)
+{
+	return bpf_get_current_pid_tgid() >> 32 == pid;
+}
+
+static __always_inline int save_stack(void *ctx, enum stress_stack which)
+{
+	if (!ours())
+		return 0;
+	stack_sizes[which] = bpf_get_stack(ctx, stacks[which], sizeof(stacks[which]), 0);
+	return 0;
+}
+
+/* in a function that the traced one calls */
+SEC("fentry/bpf_fentry_test1")
+int BPF_PROG(inner)
+{
+	return save_stack(ctx, STRESS_INNER);
+}
+
+/* in the trampoline of the traced function itself */
+SEC("fexit.multi")
+int BPF_PROG(self)
+{
+	return save_stack(ctx, STRESS_SELF);
+}
+
+SEC("fexit.multi")
+int BPF_PROG(outer)
+{
+	return 0;
+}
+
+SEC("fsession.multi")
+int BPF_PROG(around)
+{
+	if (!ours())
+		return 0;
+	if (bpf_session_is_return(ctx))
+		__sync_fetch_and_add(&exits, 1);
+	else
+		__sync_fetch_and_add(&entries, 1);
+	return 0;
+}
+
+SEC("fexit.multi")
+int BPF_PROG(after)
+{
+	if (ours())
+		__sync_fetch_and_add(&exits, 1);
+	return 0;
+}
