@@ -139,6 +139,37 @@ bool bpf_tramp_ip_is_modified(unsigned long ip)
 	return ftrace_location_ipmodify(ip);
 }
 
+static struct module *ip_module(unsigned long ip)
+{
+	guard(rcu)();
+	return __module_text_address(ip);
+}
+
+/**
+ * bpf_tramp_ip_get - keep the module that a function is in
+ * @ip: ftrace location of a function of a program that is being attached, which
+ *      keeps the module for that long
+ *
+ * A link keeps the module by its program. But a site that no link covers any
+ * more can be left when memory is short.
+ *
+ * Return: 0, also if it is in no module, or -ENOENT if the module is going.
+ */
+int bpf_tramp_ip_get(unsigned long ip)
+{
+	return core_kernel_text(ip) || try_module_get(ip_module(ip)) ? 0 : -ENOENT;
+}
+
+/**
+ * bpf_tramp_ip_put - the counterpart of bpf_tramp_ip_get()
+ * @ip: ftrace location
+ */
+void bpf_tramp_ip_put(unsigned long ip)
+{
+	if (!core_kernel_text(ip))
+		module_put(ip_module(ip));
+}
+
 /*
  * Trampolines
  */

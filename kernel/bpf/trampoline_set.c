@@ -427,6 +427,7 @@ static void site_free(struct bpf_tramp_site *site)
 	site->set->nr_sites--;
 	hash_del(&site->ip_node);
 	xa_erase(&sites_by_id, site_index(site->obj_id, site->btf_id));
+	bpf_tramp_ip_put(site->ip);
 	kmem_cache_free(site_cache, site);
 }
 
@@ -477,9 +478,12 @@ static struct bpf_tramp_site *site_add(const struct bpf_tramp_req *req)
 	site->btf_id = req->btf_id;
 	site->ipmodify = bpf_tramp_ip_is_modified(req->ip);
 
-	err = xa_insert(&sites_by_id, site_index(req->obj_id, req->btf_id), site, GFP_KERNEL);
+	err = bpf_tramp_ip_get(req->ip);
 	if (err)
 		goto out_free;
+	err = xa_insert(&sites_by_id, site_index(req->obj_id, req->btf_id), site, GFP_KERNEL);
+	if (err)
+		goto out_put;
 	set = site_first_set(site, req);
 	if (IS_ERR(set)) {
 		err = PTR_ERR(set);
@@ -493,6 +497,8 @@ static struct bpf_tramp_site *site_add(const struct bpf_tramp_req *req)
 
 out_erase:
 	xa_erase(&sites_by_id, site_index(req->obj_id, req->btf_id));
+out_put:
+	bpf_tramp_ip_put(req->ip);
 out_free:
 	kmem_cache_free(site_cache, site);
 	return ERR_PTR(err);

@@ -253,6 +253,8 @@ enum bpf_tramp_batch_op {
 struct bpf_tramp_batch;
 
 bool bpf_tramp_ip_is_modified(unsigned long ip);
+int bpf_tramp_ip_get(unsigned long ip);
+void bpf_tramp_ip_put(unsigned long ip);
 struct bpf_tramp_batch *bpf_tramp_batch_alloc(u32 nr);
 void bpf_tramp_batch_site(struct bpf_tramp_batch *batch, unsigned long ip, unsigned long addr);
 int bpf_tramp_batch_run(struct bpf_tramp_batch *batch, enum bpf_tramp_batch_op op);

@@ -105,28 +105,6 @@ void bpf_tramp_gate_switch(struct bpf_trampoline *tr, const struct bpf_tramp_ima
 	arch_bpf_gate_switch(tr->gate->image, im);
 }
 
-unsigned int __weak arch_bpf_thunk_size(void)
-{
-	return 0;
-}
-
-void __weak arch_bpf_gate_write(void *rw, void *gate, const struct bpf_tramp_image *im)
-{
-}
-
-void __weak arch_bpf_gate_switch(void *gate, const struct bpf_tramp_image *im)
-{
-}
-
-void __weak arch_bpf_thunk_write(void *rw, void *thunk, void *gate, bool call_orig,
-				 unsigned long ip, unsigned long func, u32 nr)
-{
-}
-
-void __weak arch_bpf_thunks_ksym(struct bpf_ksym *ksym)
-{
-}
-
 static unsigned int thunks_offset(const struct bpf_tramp_thunks *thunks, u32 i)
 {
 	return (i + thunks->gate) * arch_bpf_thunk_size();

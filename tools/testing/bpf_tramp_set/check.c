@@ -264,11 +264,13 @@ static void check_sites(bool tidied)
 		if (!site) {
 			CHECK(!fn->tr || !fn->tr->set);
 			CHECK(!!fn->branch == !!fn->nr);
+			CHECK(!fn->refs);
 			continue;
 		}
 		nr_sites++;
 		CHECK(site->ip == fn->ip && !site->requested);
 		CHECK(!site->thunk == !thunk_find(fn->branch));
+		CHECK(fn->refs == 1);
 		if (site->thunk)
 			CHECK(bpf_tramp_thunk_addr(site->set, site->thunk) == fn->branch);
 		nr_numbers += !!site->nr;

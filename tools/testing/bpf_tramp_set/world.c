@@ -74,6 +74,7 @@ struct fn {
 	unsigned long branch;		/* image or thunk; 0: none */
 	struct bpf_trampoline *tr;	/* dedicated */
 	bool ipmodify;			/* has a livepatch */
+	u32 refs;			/* of sites on its module */
 
 	struct entry model[MAX_PROGS];
 	u32 nr;
@@ -733,6 +734,20 @@ void bpf_tramp_cookies_put(struct bpf_tramp_cookies *cookies)
 bool bpf_tramp_ip_is_modified(unsigned long ip)
 {
 	return fn_by_ip(ip)->ipmodify;
+}
+
+int bpf_tramp_ip_get(unsigned long ip)
+{
+	if (should_fail())
+		return -ENOENT;
+	fn_by_ip(ip)->refs++;
+	return 0;
+}
+
+void bpf_tramp_ip_put(unsigned long ip)
+{
+	CHECK(fn_by_ip(ip)->refs);
+	fn_by_ip(ip)->refs--;
 }
 
 struct bpf_tramp_batch *bpf_tramp_batch_alloc(u32 nr)

@@ -4,9 +4,10 @@ cat <<'END'
 make help       this text
 make demo       one program on every kernel function, on the patched and on the base kernel
 make check      all tests; ends with "N passed, M failed"
-make unit       only the set engine's unit test (user space, seconds)
+make unit       the set engine's and the JIT's tests in user space (seconds, once the tree is there)
 make vm         boot the patched kernel: a shell, or RUN='command'
-make bench      attach, detach, memory: patched, base and other tracers in one run
+make bench      attach, detach, memory: patched, base and other tracers in one run;
+                a call of a traced function on this machine's processor
 make selftests  the kernel's selftests of trampolines, base and patched side by side
 make series     the patches for `git am`, in build/series
 make tree       the patched kernel tree, built, in build/linux
@@ -23,6 +24,7 @@ Variables
   APPEND='...'       vm: more kernel parameters
   EXPECT_SPLAT=re    vm: kernel complaints that match are no failure
   NAME=name          vm: keep console and output in build/vm-out/name ($OUT in the guest)
+  DEBUG=1            check: the selftests on a debug kernel, too (hours more)
   ARGS='...'         unit, demo, bench: arguments for their program
   REPEAT=1           check: how often the new selftests run once more
   TCG=single|multi   vm: QEMU threads for the guest's CPUs (multi; selftests: single)

@@ -315,7 +315,7 @@ out:
 	bpf_link__destroy(link_2);
 }
 
-static int count_trampolines(void)
+static int count_symbols(const char *prefix)
 {
 	char buf[512], name[256], type;
 	unsigned long long addr;
@@ -329,11 +329,16 @@ static int count_trampolines(void)
 	}
 	while (fgets(buf, sizeof(buf), f)) {
 		if (sscanf(buf, "%llx %c %255s", &addr, &type, name) == 3 &&
-		    !strncmp(name, "bpf_trampoline_", strlen("bpf_trampoline_")))
+		    !strncmp(name, prefix, strlen(prefix)))
 			cnt++;
 	}
 	fclose(f);
 	return cnt;
+}
+
+static int count_trampolines(void)
+{
+	return count_symbols("bpf_trampoline_");
 }
 
 /* Images are freed after RCU grace periods; wait until at most so many are left. */
@@ -427,6 +432,19 @@ static void test_shared_bodies(struct shared_env *t)
 	if (!check_counts(t, 0, 0, "no link"))
 		goto out;
 	ASSERT_LE(poll_trampolines(before), before, "trampolines after all");
+
+	/* the trampoline calls them: a block of thunks a trampoline, not one a function */
+	link_1 = attach_ids(t->skel->progs.empty_exit, t->ids, FUNCS, NULL);
+	if (!ASSERT_OK_PTR(link_1, "attach fexit"))
+		goto out;
+	now = count_trampolines() - before;
+	printf("%d functions, fexit: %d trampolines\n", FUNCS, now);
+	ASSERT_GT(now, 0, "trampolines of fexit");
+	ASSERT_LE(now, 8, "trampolines of fexit");
+	ASSERT_LE(count_symbols("bpf_thunks_"), 8, "blocks of thunks");
+	ASSERT_OK(bpf_link__destroy(link_1), "destroy");
+	link_1 = NULL;
+	ASSERT_LE(poll_trampolines(before), before, "trampolines after fexit");
 
 	/* hundreds of functions, of all kinds that the kernel has */
 	link_1 = attach_ids(t->skel->progs.empty_1, ids, cnt, NULL);

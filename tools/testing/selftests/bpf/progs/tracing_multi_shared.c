@@ -80,6 +80,12 @@ int BPF_PROG(empty_2)
 	return 0;
 }
 
+SEC("fexit.multi")
+int BPF_PROG(empty_exit)
+{
+	return 0;
+}
+
 SEC("fsession/bpf_fentry_test1")
 int BPF_PROG(single)
 {
