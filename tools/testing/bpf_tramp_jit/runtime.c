@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <linux/compiler.h>
 
 #include "call.h"
 #include "jit.h"
@@ -72,7 +73,7 @@ void execmem_free(void *mem)
 }
 
 /* About what __bpf_prog_enter_recur() does: RCU, migration, recursion, context */
-static volatile struct {
+static struct {
 	int rcu;
 	int preempt;
 	int migration;
@@ -83,23 +84,26 @@ static volatile struct {
 static unsigned long long light_enter(void *run_ctx)
 {
 	task.rcu++;
+	barrier();
 	if (!task.migration++) {
 		task.preempt++;
+		barrier();
 		task.preempt--;
 	}
 	*(void **)run_ctx = task.run_ctx;
 	task.run_ctx = run_ctx;
-	if (task.active++)
-		return 0;
-	return 1;
+	barrier();
+	return !task.active++;
 }
 
 static void light_exit(void *run_ctx)
 {
 	task.run_ctx = *(void **)run_ctx;
 	task.active--;
+	barrier();
 	if (!--task.migration) {
 		task.preempt++;
+		barrier();
 		task.preempt--;
 	}
 	task.rcu--;

@@ -600,7 +600,8 @@ struct bpf_tramp_thunks *bpf_tramp_thunks_alloc(struct bpf_tramp_set *set, u32 n
 	CHECK(thunks);
 	thunks->tr = tr;
 	thunks->max = nr;
-	thunks->id = world.next_block = world.next_block % 1000000 + 1;
+	world.next_block = world.next_block % 1000000 + 1;
+	thunks->id = world.next_block;
 	thunks->gate = !tr->gate;
 	if (thunks->gate)
 		tr->gate = tr->next ?: tr->cur;
