@@ -565,6 +565,15 @@ static void sites_patch(struct list_head *sites, struct bpf_tramp_batch *batch,
 				     site_addr(to, thunks ? bpf_tramp_thunks_get(thunks, i++) : 0));
 }
 
+/* Patch the sites of a batch, which ends with that. */
+static int batch_finish(struct bpf_tramp_batch *batch, enum bpf_tramp_batch_op op)
+{
+	int err = bpf_tramp_batch_run(batch, op);
+
+	bpf_tramp_batch_free(batch);
+	return err;
+}
+
 /* @thunks are the sites' then. */
 static void sites_join(struct list_head *sites, struct bpf_tramp_set *to,
 		       const struct bpf_tramp_thunks *thunks)
@@ -728,7 +737,6 @@ static int tidy_move(struct list_head *leaders)
 	struct bpf_tramp_set *leader, *set;
 	struct bpf_tramp_batch *batch;
 	u32 nr = 0;
-	int err;
 
 	list_for_each_entry(leader, leaders, work) {
 		if (leader_moves(leader))
@@ -748,9 +756,7 @@ static int tidy_move(struct list_head *leaders)
 		list_for_each_entry(set, &leader->twins, work)
 			sites_patch(&set->sites, batch, leader, set->thunks);
 	}
-	err = bpf_tramp_batch_run(batch, BPF_TRAMP_BATCH_MOD);
-	bpf_tramp_batch_free(batch);
-	return err;
+	return batch_finish(batch, BPF_TRAMP_BATCH_MOD);
 }
 
 /* The twins' sites branch to the leader's entry now. */
@@ -830,8 +836,7 @@ static int tidy_dead(struct list_head *dead)
 	list_for_each_entry(set, dead, work)
 		list_for_each_entry(site, &set->sites, list)
 			bpf_tramp_batch_site(batch, site->ip, site_addr(set, site->thunk));
-	err = bpf_tramp_batch_run(batch, BPF_TRAMP_BATCH_DEL);
-	bpf_tramp_batch_free(batch);
+	err = batch_finish(batch, BPF_TRAMP_BATCH_DEL);
 	if (err)
 		return err;
 
@@ -1119,7 +1124,6 @@ static int move(struct attach *at, bool live)
 	struct bpf_tramp_part *part;
 	struct bpf_tramp_set *set;
 	u32 nr = 0;
-	int err;
 
 	list_for_each_entry(set, &at->touched, work)
 		list_for_each_entry(part, &set->parts, node)
@@ -1135,9 +1139,7 @@ static int move(struct attach *at, bool live)
 		list_for_each_entry(part, &set->parts, node)
 			if (set->live == live && part_moves(set, part))
 				sites_patch(&part->sites, batch, part->to, part->thunks);
-	err = bpf_tramp_batch_run(batch, live ? BPF_TRAMP_BATCH_MOD : BPF_TRAMP_BATCH_ADD);
-	bpf_tramp_batch_free(batch);
-	return err;
+	return batch_finish(batch, live ? BPF_TRAMP_BATCH_MOD : BPF_TRAMP_BATCH_ADD);
 }
 
 /* After an error sets are left with the old body, which is not their list's. */
@@ -1507,8 +1509,7 @@ static int site_change_class(struct bpf_tramp_site *site, const struct bpf_tramp
 	if (!batch)
 		goto out_back;
 	sites_patch(&sites, batch, to, thunks);
-	err = bpf_tramp_batch_run(batch, BPF_TRAMP_BATCH_MOD_LOCKED);
-	bpf_tramp_batch_free(batch);
+	err = batch_finish(batch, BPF_TRAMP_BATCH_MOD_LOCKED);
 	if (err)
 		goto out_back;
 

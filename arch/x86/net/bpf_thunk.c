@@ -27,7 +27,9 @@ static void gen_insn(void *rw, void *image, unsigned int off, u8 opcode, const v
 
 static const void *image_exit(const struct bpf_tramp_image *im)
 {
-	return im && im->exit ? im->exit : bpf_thunk_exit_slow;
+	if (im && im->exit)
+		return im->exit;
+	return bpf_thunk_exit_slow;
 }
 
 /**
