@@ -93,7 +93,7 @@ repeat_new_tests() {
 		printf '%s\n' "${tests[@]}"
 	done >"$LOGS/repeat.list"
 	mapfile -t tests <"$LOGS/repeat.list"
-	TIMEOUT=$((REPEAT * 600)) "$WORKSHOP/selftests.sh" one "${tests[@]}" >"$LOGS/repeat.log" || return 1
+	TIMEOUT=$((REPEAT * 1200)) "$WORKSHOP/selftests.sh" one "${tests[@]}" >"$LOGS/repeat.log" || return 1
 	awk '$1 != "OK" { bad = 1; print } END { exit bad }' \
 		"$BUILD/vm-out/selftests-patched-one/results"
 }
