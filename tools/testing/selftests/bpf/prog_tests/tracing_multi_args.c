@@ -239,6 +239,14 @@ out:
 	return err;
 }
 
+/* Nobody takes a module away from under a link. */
+static bool args_module_stays(bool module)
+{
+	if (!module)
+		return true;
+	return ASSERT_ERR(syscall(__NR_delete_module, "bpf_testmod", O_NONBLOCK), "unload");
+}
+
 static void test_args(const struct func_args *funcs, int cnt, bool module)
 {
 	struct args_test at = {
@@ -255,6 +263,7 @@ static void test_args(const struct func_args *funcs, int cnt, bool module)
 	    !args_attach(&at, ARGS_FENTRY_2, 2) || !args_check(&at, module) ||
 	    !args_attach(&at, ARGS_FEXIT, 3) || !args_check(&at, module) ||
 	    !args_attach(&at, ARGS_FSESSION, 1) || !args_check(&at, module) ||
+	    !args_module_stays(module) ||
 	    !args_detach(&at, ARGS_FEXIT) || !args_check(&at, module) ||
 	    !args_detach(&at, ARGS_FENTRY_1) || !args_check(&at, module) ||
 	    !args_attach(&at, ARGS_FEXIT, 1) || !args_check(&at, module) ||

@@ -2,7 +2,8 @@
 /*
  * What tracing_multi links have to survive: memory that runs out and patching
  * that fails at any step, input that makes no sense, functions that sleep while
- * links come and go; and that stacks can be told through their trampolines.
+ * links come and go, tracers and LSM programs on the same functions; and that
+ * stacks can be told through their trampolines.
  *
  * In the environment, TRACING_MULTI_FAULTS=1 has every step fail, not one in a few;
  * TRACING_MULTI_FUZZ is the number of system calls with malformed input,
@@ -583,6 +584,102 @@ static void test_sleepers(struct tracing_multi_stress *skel)
 	sets_are_gone();
 }
 
+/*
+ * Others on the same functions
+ */
+
+#define TRACEFS		"/sys/kernel/tracing/"
+
+/* A tracer of ftrace's comes, stays while links come and go, and leaves. */
+static void test_tracer(struct env_sets *t, const char *tracer)
+{
+	if (!ASSERT_OK(write_str(TRACEFS "set_ftrace_filter", "bpf_fentry_test*"), "filter"))
+		return;
+	if (!ASSERT_OK(sets_attach(t, SETS_FEXIT_1, ALL_FUNCS), "fexit_1") ||
+	    !sets_check(t, "before") ||
+	    !ASSERT_OK(write_str(TRACEFS "current_tracer", tracer), tracer) ||
+	    !sets_check(t, tracer))
+		goto out;
+	if (!ASSERT_OK(sets_attach(t, SETS_ARG_1, 0x0f7), "arg_1") || !sets_check(t, "arg_1") ||
+	    !ASSERT_OK(sets_attach(t, SETS_COOKIE_1, 0x3de), "cookie_1") ||
+	    !sets_check(t, "cookie_1") ||
+	    !ASSERT_OK(sets_attach(t, SETS_FSESSION_1, 0x2db), "fsession_1") ||
+	    !sets_check(t, "fsession_1") ||
+	    !ASSERT_OK(sets_attach(t, SETS_ONE_FEXIT, 0), "one_fexit") ||
+	    !sets_check(t, "one_fexit") ||
+	    !ASSERT_OK(sets_detach(t, SETS_FEXIT_1), "fexit_1") || !sets_check(t, "no fexit_1"))
+		goto out;
+	if (!ASSERT_OK(write_str(TRACEFS "current_tracer", "nop"), "nop") ||
+	    !sets_check(t, "nop"))
+		goto out;
+	/* and once more, with all of them there */
+	if (ASSERT_OK(write_str(TRACEFS "current_tracer", tracer), tracer))
+		sets_check(t, tracer);
+out:
+	sets_reset(t);
+	write_str(TRACEFS "current_tracer", "nop");
+	write_str(TRACEFS "set_ftrace_filter", "\n");
+}
+
+static void test_tracers(struct env_sets *t)
+{
+	if (access(TRACEFS "current_tracer", W_OK)) {
+		test__skip();
+		return;
+	}
+	test_tracer(t, "function");
+	test_tracer(t, "function_graph");
+}
+
+static bool lsm_run(struct tracing_multi_stress *skel, __u64 lsm_runs, __u64 entries,
+		    const char *step)
+{
+	__u64 val[8192 / sizeof(__u64)];
+	int i, key = 0, fd = bpf_map__fd(skel->maps.bss);
+
+	if (!ASSERT_LE(bpf_map__value_size(skel->maps.bss), sizeof(val), "value_size"))
+		return false;
+	skel->bss->lsm_runs = 0;
+	skel->bss->entries = 0;
+	skel->bss->exits = 0;
+	for (i = 0; i < 10; i++)
+		bpf_map_lookup_elem(fd, &key, val);
+	return ASSERT_EQ(skel->bss->lsm_runs, lsm_runs, step) &&
+	       ASSERT_EQ(skel->bss->entries, entries, step) &&
+	       ASSERT_EQ(skel->bss->exits, entries, step);
+}
+
+/*
+ * An LSM program has a dedicated trampoline, and decides on the return value. It
+ * comes before a link, which stays, and then after it.
+ */
+static void test_lsm_hook(struct tracing_multi_stress *skel)
+{
+	static const char * const funcs[] = { "bpf_lsm_bpf", "bpf_fentry_test1" };
+	struct bpf_link *lsm, *multi = NULL;
+
+	lsm = bpf_program__attach(skel->progs.lsm_bpf);
+	if (!ASSERT_OK_PTR(lsm, "lsm") || !lsm_run(skel, 10, 0, "lsm"))
+		goto out;
+	multi = attach_names(skel->progs.around, funcs, ARRAY_SIZE(funcs));
+	if (!multi || !lsm_run(skel, 10, 10, "lsm and link"))
+		goto out;
+	bpf_link__destroy(lsm);
+	lsm = NULL;
+	if (!lsm_run(skel, 0, 10, "link"))
+		goto out;
+
+	lsm = bpf_program__attach(skel->progs.lsm_bpf);
+	if (!ASSERT_OK_PTR(lsm, "lsm") || !lsm_run(skel, 10, 10, "link and lsm"))
+		goto out;
+	bpf_link__destroy(multi);
+	multi = NULL;
+	lsm_run(skel, 10, 0, "lsm again");
+out:
+	bpf_link__destroy(lsm);
+	bpf_link__destroy(multi);
+}
+
 static struct tracing_multi_stress *stress_open(void)
 {
 	struct tracing_multi_stress *skel = tracing_multi_stress__open_and_load();
@@ -628,6 +725,10 @@ void serial_test_tracing_multi_stress(void)
 		test_stack(skel);
 	if (test__start_subtest("sleepers"))
 		test_sleepers(skel);
+	if (test__start_subtest("tracers"))
+		test_tracers(&t);
+	if (test__start_subtest("lsm"))
+		test_lsm_hook(skel);
 
 	tracing_multi_stress__destroy(skel);
 out:

@@ -12,6 +12,7 @@ __u64 stacks[STRESS_STACKS][STRESS_DEPTH];
 __s64 stack_sizes[STRESS_STACKS];
 __u64 entries;
 __u64 exits;
+__u64 lsm_runs;
 
 static __always_inline bool ours(void)
 {
@@ -55,6 +56,14 @@ int BPF_PROG(around)
 		__sync_fetch_and_add(&exits, 1);
 	else
 		__sync_fetch_and_add(&entries, 1);
+	return 0;
+}
+
+SEC("lsm/bpf")
+int BPF_PROG(lsm_bpf)
+{
+	if (ours())
+		__sync_fetch_and_add(&lsm_runs, 1);
 	return 0;
 }
 
