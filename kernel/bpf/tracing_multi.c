@@ -12,6 +12,7 @@
 #include <linux/kallsyms.h>
 #include <linux/log2.h>
 #include <linux/module.h>
+#include <linux/rcupdate.h>
 #include <linux/slab.h>
 #include <linux/sort.h>
 #include <linux/workqueue.h>
@@ -496,6 +497,19 @@ static DECLARE_WORK(tidy_work, tidy_work_fn);
 void bpf_tramp_tidy_later(void)
 {
 	schedule_work(&tidy_work);
+}
+
+/**
+ * bpf_tramp_wait - wait for tasks between a call site and an entry
+ *
+ * When it returns, none is left that came from a site which had been patched
+ * before.
+ *
+ * Context: may sleep.
+ */
+void bpf_tramp_wait(void)
+{
+	synchronize_rcu_tasks();
 }
 
 /*

@@ -21,8 +21,9 @@
  *   prepare()  generates the bodies, and thunks for the sites that move.
  *   move() and switch_entries()
  *              repatch the sites that have left their set, then the entries.
- *              Sites leave before the entry they branched to is switched, so
- *              the new program never runs on a function it does not cover.
+ *              Sites leave before the entry they branched to is switched, and
+ *              tasks on their way from them are waited for, so that the new
+ *              program never runs on a function it does not cover.
  *
  * An error that comes after sites have been moved is handled by finishing what
  * is consistent in itself and then detaching the link, because detaching cannot
@@ -48,7 +49,7 @@ static DEFINE_XARRAY(sites_by_id);
 
 static struct kmem_cache *site_cache;
 
-/* Tens of sets, up to one a function when all cookies differ */
+/* Tens of sets, more where many links overlap */
 static DEFINE_HASHTABLE(sets, 10);
 
 /* Sets that tidy() has to look at */
@@ -1142,12 +1143,33 @@ static int move(struct attach *at, bool live)
 	return batch_finish(batch, live ? BPF_TRAMP_BATCH_MOD : BPF_TRAMP_BATCH_ADD);
 }
 
+/*
+ * A task can be preempted between a site that has left and the entry, and would
+ * run the set's next programs, for which the site has no cookie.
+ */
+static void wait_for_left(struct attach *at)
+{
+	struct bpf_tramp_set *set;
+	bool wait = false;
+
+	list_for_each_entry(set, &at->touched, work) {
+		if (!set->prepared || !bpf_tramp_class_has_entry(&set->class))
+			continue;
+		/* one part keeps the entry, another one is the rest */
+		wait |= set->left || !list_is_singular(&set->parts);
+		set->left = false;
+	}
+	if (wait)
+		bpf_tramp_wait();
+}
+
 /* After an error sets are left with the old body, which is not their list's. */
 static int switch_entries(struct attach *at)
 {
 	struct bpf_tramp_set *set;
 	int err = 0;
 
+	wait_for_left(at);
 	list_for_each_entry(set, &at->touched, work) {
 		if (!set->prepared || !bpf_tramp_class_has_entry(&set->class))
 			continue;
@@ -1206,8 +1228,11 @@ static void attach_commit(struct attach *at, bool added)
 		if (!set->live && !added)
 			parts_undo(set);
 		list_for_each_entry_safe(part, ptmp, &set->parts, node) {
-			if (part->to != set)
+			if (part->to != set) {
 				set_publish_tuples(part->to, set);
+				/* where the set is joined, they were waited for */
+				set->left |= !set_is_joined(at, set);
+			}
 			part_join(part, part->to);
 			part_free(part);
 			cond_resched();
@@ -1430,6 +1455,7 @@ void bpf_tramp_pin_commit(struct bpf_trampoline *tr)
 	site->set = set;
 	set->nr_sites = 1;
 	set->live = true;
+	from->left = true;
 	set_insert(set);
 	if (list_empty(&set->tuples))
 		/* @from had lost its last link, but could not leave ftrace */
@@ -1517,6 +1543,7 @@ static int site_change_class(struct bpf_tramp_site *site, const struct bpf_tramp
 		set_commit(to);
 	sites_join(&sites, to, thunks);
 	to->nr_sites++;
+	from->left = true;
 	if (!--from->nr_sites)
 		set_free(from);
 	return 0;

@@ -28,6 +28,7 @@
  *           the smaller goes to a new set with an entry and a body of its own
  *   generate the bodies		(nothing is live yet: any error ends here)
  *   repatch the sites that move	(one call of ftrace for all of them)
+ *   wait for tasks on their way from them
  *   patch the entries that stay	(one branch per set)
  *
  * Detach:
@@ -113,6 +114,7 @@ enum bpf_tramp_kind {
  * @stale: images have programs that are not in @tuples any more; they are
  *         jumped over
  * @prepared: a new body waits for commit or abort
+ * @left: sites have left it; tasks may still be on their way from them
  */
 struct bpf_tramp_set {
 	struct hlist_node hash_node;
@@ -134,6 +136,7 @@ struct bpf_tramp_set {
 	bool live;
 	bool stale;
 	bool prepared;
+	bool left;
 };
 
 /**
@@ -272,6 +275,7 @@ unsigned long bpf_tramp_thunk_addr(const struct bpf_tramp_set *set, s32 thunk);
 void bpf_tramp_thunk_put(struct bpf_tramp_set *set, s32 thunk);
 bool bpf_tramp_thunks_are_wasted(struct bpf_tramp_set *set);
 void bpf_tramp_tidy_later(void);
+void bpf_tramp_wait(void);
 
 struct bpf_tramp_cookies *bpf_tramp_cookies_alloc(u32 first, u32 nr);
 struct bpf_tramp_cookies *bpf_tramp_cookies_get(struct bpf_tramp_cookies *cookies);

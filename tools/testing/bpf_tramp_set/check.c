@@ -45,7 +45,7 @@ static bool model_is_own(struct fn *fn, struct bpf_link *link)
 	return link >= fn->own_link && link < fn->own_link + MAX_OWN;
 }
 
-/* Would the two functions' fentry.multi programs be in one set? */
+/* Would the two functions' links be in one set? */
 static bool model_same(struct fn *a, struct fn *b)
 {
 	u32 i;
@@ -59,7 +59,7 @@ static bool model_same(struct fn *a, struct fn *b)
 	return true;
 }
 
-/* What its fentry.multi programs need of a set. */
+/* What its links need of a set. */
 static enum bpf_tramp_kind model_kind(struct fn *fn)
 {
 	enum bpf_tramp_kind kind = BPF_TRAMP_KIND_ENTRY;

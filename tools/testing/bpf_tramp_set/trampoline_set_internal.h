@@ -308,6 +308,8 @@ struct bpf_trampoline {
 	struct list_head images;
 	struct fn *fn;			/* NULL: shared */
 
+	bool left;			/* tasks may be on their way from sites that left */
+
 	/* thunks: */
 	bool has_thunks;
 	struct bpf_tramp_image *gate;	/* where they all lead */

@@ -214,6 +214,13 @@ static void branch_count(unsigned long addr, int n)
 		((struct bpf_tramp_image *)addr)->nr_sites += n;
 }
 
+static struct bpf_trampoline *branch_tr(unsigned long addr)
+{
+	if (thunk_find(addr))
+		return thunk_tr((struct thunk *)addr);
+	return ((struct bpf_tramp_image *)addr)->tr;
+}
+
 static void fn_branch(struct fn *fn, unsigned long addr)
 {
 	struct thunk *thunk = addr ? thunk_find(addr) : NULL;
@@ -222,6 +229,8 @@ static void fn_branch(struct fn *fn, unsigned long addr)
 		CHECK(thunk->used && thunk->ip == fn->ip);
 	branch_count(fn->branch, -1);
 	branch_count(addr, 1);
+	if (fn->branch)
+		branch_tr(fn->branch)->left = true;
 	fn->branch = addr;
 }
 
@@ -502,12 +511,36 @@ int bpf_tramp_body_prepare(struct bpf_tramp_set *set)
 	return set->tr->next ? 0 : -ENOMEM;
 }
 
+static bool image_has(struct bpf_tramp_image *im, struct bpf_link *link)
+{
+	u32 i;
+
+	for (i = 0; i < im->nr; i++)
+		if (im->progs[i].link == link)
+			return true;
+	return false;
+}
+
+void bpf_tramp_wait(void)
+{
+	struct bpf_trampoline *tr;
+
+	list_for_each_entry(tr, &world.trs, all)
+		tr->left = false;
+}
+
 int bpf_tramp_body_switch(struct bpf_tramp_set *set)
 {
+	u32 i;
+
 	CHECK(bpf_tramp_sets_mutex.held);
 	CHECK(set->live && set->prepared && !!set->entry != set->tr->has_thunks);
 	CHECK(set->tr->next);
 	tr_is_locked(set->tr);
+	/* who comes from a site that has left must find no program more */
+	if (set->tr->left)
+		for (i = 0; i < set->tr->next->nr; i++)
+			CHECK(image_has(set->tr->cur, set->tr->next->progs[i].link));
 	if (should_fail())
 		return -EIO;
 	if (set->entry)

@@ -2,7 +2,8 @@
 /*
  * mfentry hit: what a call of a traced function costs
  *
- * At its entry and at its return, with a cookie and without. A test run of a fentry program makes the kernel call bpf_fentry_test1() to
+ * At its entry and at its return, with a cookie and without. A test run of a
+ * fentry program makes the kernel call bpf_fentry_test1() to
  * bpf_fentry_test10() once each. Time it without and with a program that does
  * nothing attached to one of these functions: the difference is one hit. Where
  * the clock counts instructions, the difference is exact once timer ticks are
@@ -168,10 +169,10 @@ static void hit_cookie(struct mfentry_bpf *skel, const struct funcs *set, bool f
 {
 	const struct bpf_program *prog = fexit ? skel->progs.cookie_exit : skel->progs.cookie;
 	const char *kind = fexit ? "multi_fexit" : "multi";
-	LIBBPF_OPTS(bpf_tracing_multi_opts, opts, .cnt = set->cnt);
 	__u64 *cookies = xcalloc(set->cnt, sizeof(*cookies));
 	__u32 *ids = funcs_ids(set);
 	__u64 without = time_batch(skel);
+	LIBBPF_OPTS(bpf_tracing_multi_opts, opts, .cnt = set->cnt);
 	struct bpf_link *link;
 	char what[64];
 	size_t i;
