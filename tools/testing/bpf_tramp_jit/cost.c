@@ -2,13 +2,15 @@
 /*
  * What a call of a traced function costs more than that of one that is not, in
  * one place or in many, in turn or at random, with few or many callers above.
- * Each figure is the best of many runs that take turns, so that what else the
- * machine does falls on all of them.
+ * It depends on where the code happens to be, so it is put to many places. In
+ * each, runs of all variants take turns, so that what else the machine does
+ * falls on all of them, and the best counts; of the places, the median.
  */
 #include <time.h>
 
 #define COST_CALLS	4096
-#define COST_RUNS	60
+#define COST_PLACES	121
+#define COST_RUNS	12
 
 typedef unsigned long (*traced_fn)(unsigned long a, unsigned long b);
 
@@ -123,17 +125,17 @@ static double cost_now(void)
 	return ts.tv_sec * 1e9 + ts.tv_nsec;
 }
 
-static void cost_measure(int o, double *best)
+static double cost_best[ARRAY_SIZE(cost_orders)][COST_VARIANTS][COST_PLACES];
+
+static void cost_measure(int o, int place)
 {
 	static unsigned char order[COST_CALLS];
-	double ns;
+	double ns, *best;
 	int v, i;
 
 	srand(1);
 	for (i = 0; i < COST_CALLS; i++)
 		order[i] = (cost_orders[o].random ? rand() : i) % cost_orders[o].nr;
-	for (v = 0; v < COST_VARIANTS; v++)
-		best[v] = 1e9;
 	for (i = 0; i < COST_RUNS * COST_VARIANTS; i++) {
 		v = i % COST_VARIANTS;
 		memcpy(sites, cost_sites[v], sizeof(sites));
@@ -142,51 +144,88 @@ static void cost_measure(int o, double *best)
 		asm volatile("" : : "r"(cost_orders[o].run(order)));
 		asm volatile("" : : "r"(cost_orders[o].run(order)));
 		ns = (cost_now() - ns) / 2 / COST_CALLS;
-		if (ns < best[v])
-			best[v] = ns;
+		best = &cost_best[o][v][place];
+		if (i < COST_VARIANTS || ns < *best)
+			*best = ns;
 	}
+}
+
+static int cost_cmp(const void *a, const void *b)
+{
+	double x = *(const double *)a, y = *(const double *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+static double cost_median(const double *v)
+{
+	double sorted[COST_PLACES];
+
+	memcpy(sorted, v, sizeof(sorted));
+	qsort(sorted, COST_PLACES, sizeof(sorted[0]), cost_cmp);
+	return sorted[COST_PLACES / 2];
+}
+
+/* ns a call more than untraced, and how often as many as base's variant */
+static double cost_of(int o, enum cost_variant v, double *ratio)
+{
+	enum cost_variant base = v < COST_FEXIT ? COST_FENTRY : COST_FEXIT;
+	double ns[COST_PLACES], ratios[COST_PLACES], none;
+	int i;
+
+	for (i = 0; i < COST_PLACES; i++) {
+		none = cost_best[o][COST_NONE][i];
+		ns[i] = cost_best[o][v][i] - none;
+		ratios[i] = ns[i] / (cost_best[o][base][i] - none);
+	}
+	*ratio = cost_median(ratios);
+	return cost_median(ns);
+}
+
+static void cost_print(bool json)
+{
+	double ns, ratio;
+	unsigned int o;
+	int v;
+
+	printf(json ? "[" : "ns a call, more than %s; and how often as many as the dedicated one's\n%-22s",
+	       cost_names[COST_NONE], "");
+	for (v = 1; v < COST_VARIANTS && !json; v++)
+		printf("%15s", cost_names[v]);
+	for (o = 0; o < ARRAY_SIZE(cost_orders); o++) {
+		printf(json ? "%s\n  { \"order\": \"%s\"" : "%s\n%-22s", json && o ? "," : "",
+		       cost_orders[o].name);
+		for (v = 1; v < COST_VARIANTS; v++) {
+			ns = cost_of(o, v, &ratio);
+			if (json)
+				printf(", \"%s %s\": { \"ns\": %.2f, \"ratio\": %.3f }",
+				       v < COST_FEXIT ? "fentry" : "fexit",
+				       v == COST_FENTRY || v == COST_FEXIT ? "dedicated" :
+				       cost_names[v], ns, ratio);
+			else
+				printf("%8.2f %5.2fx", ns, ratio);
+		}
+		printf(json ? " }" : "");
+	}
+	printf(json ? "\n]\n" : "\n");
 }
 
 static int cost_run(bool json)
 {
-	double best[COST_VARIANTS];
 	unsigned int o;
-	int v;
+	int v, place;
 
 	light = 1;
 	jit_set_features(0);
-	for (v = 0; v < COST_VARIANTS; v++)
-		cost_variant(v);
-
-	if (json) {
-		printf("[");
-	} else {
-		printf("ns a call, more than %s; and by how much of the dedicated one's\n",
-		       cost_names[COST_NONE]);
-		printf("%-22s", "");
-		for (v = 1; v < COST_VARIANTS; v++)
-			printf("%15s", cost_names[v]);
-		printf("\n");
+	for (place = 0; place < COST_PLACES; place++) {
+		fprintf(stderr, "\r%d of %d places", place + 1, COST_PLACES);
+		exec_alloc(64 * (rand() % 64));
+		for (v = 0; v < COST_VARIANTS; v++)
+			cost_variant(v);
+		for (o = 0; o < ARRAY_SIZE(cost_orders); o++)
+			cost_measure(o, place);
 	}
-	for (o = 0; o < ARRAY_SIZE(cost_orders); o++) {
-		cost_measure(o, best);
-		printf(json ? "%s\n  { \"order\": \"%s\"" : "%s%-22s", json && o ? "," : "",
-		       cost_orders[o].name);
-		for (v = 1; v < COST_VARIANTS; v++) {
-			double base = best[v < COST_FEXIT ? COST_FENTRY : COST_FEXIT];
-			double ns = best[v] - best[COST_NONE];
-
-			if (json)
-				printf(", \"%s %s\": %.2f", v < COST_FEXIT ? "fentry" : "fexit",
-				       v == COST_FENTRY || v == COST_FEXIT ? "dedicated" :
-				       cost_names[v], ns);
-			else
-				printf("%8.2f %5.2fx", ns, ns / (base - best[COST_NONE]));
-		}
-		printf(json ? " }" : "\n");
-		fflush(stdout);
-	}
-	if (json)
-		printf("\n]\n");
+	fprintf(stderr, "\n");
+	cost_print(json);
 	return 0;
 }

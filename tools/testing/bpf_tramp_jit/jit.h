@@ -68,7 +68,8 @@ unsigned long long jit_run_ctx_cookie(void *run_ctx);
 int jit_prog_index(void *prog);
 int jit_prog_has_session_cookie(void *prog);
 
-/* runtime.c: what a body calls */
+/* runtime.c: what a body calls, and images that are entered count in */
+extern long refs;
 unsigned long long runtime_enter(void *prog, void *run_ctx);
 void runtime_exit(void *prog, unsigned long long start, void *run_ctx);
 unsigned int runtime_prog(unsigned long long *ctx, void *insns);

@@ -179,6 +179,8 @@ int jit_generate(const struct jit_spec *spec, struct jit_image *image)
 	image->use_jmp = bpf_trampoline_use_jmp(flags);
 	im->image = image->addr;
 	im->size = size;
+	/* gs is 0 here: a pointer to what each CPU has is one to memory */
+	im->users = (unsigned long __force __percpu *)&refs;
 	i = arch_prepare_bpf_trampoline(im, image->addr, image->addr + size, &m, flags, tnodes,
 					func);
 	return i < 0 ? i : 0;

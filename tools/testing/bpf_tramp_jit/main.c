@@ -217,7 +217,7 @@ static void check_call(const struct variant *v, const struct model *m, u32 fn, u
 	if (a.nr_stack)
 		CHECK(seen.rsp % 16 == 8, "function's stack is not aligned: %lx", seen.rsp);
 	CHECK(nr_events <= EVENTS_MAX, "programs were entered and left in different order");
-	CHECK(!refs, "%d references on images left", refs);
+	CHECK(!refs, "%ld references on images left", refs);
 	/* dedicated: each program is given the cookie it was generated with */
 	for (i = 0; i < v->nr_progs; i++)
 		if (v->progs[i].attach != JIT_FEXIT)

@@ -18,7 +18,7 @@
 
 struct event events[EVENTS_MAX];
 int nr_events;
-int refs;
+long refs;
 int light;
 unsigned long light_calls;
 static int prog;
@@ -72,41 +72,113 @@ void execmem_free(void *mem)
 {
 }
 
-/* About what __bpf_prog_enter_recur() does: RCU, migration, recursion, context */
+/*
+ * For measuring: what these do in a kernel with CONFIG_PREEMPT_RCU where no one
+ * asks for statistics, with the same calls, memory accesses and branches.
+ */
 static struct {
-	int rcu;
-	int preempt;
-	int migration;
+	unsigned long preempt;
+	unsigned long pinned;
+	unsigned int stats;
+	struct {
+		unsigned short migration;
+		int rcu;
+		int rcu_special;
+		void *run_ctx;
+		void *cpus, *mask;
+	} task;
 	int active;
-	void *run_ctx;
-} task;
+	unsigned long count;
+} cpu;
 
-static unsigned long long light_enter(void *run_ctx)
+/* of a program, and of an image: found through pointers */
+static int *volatile active = &cpu.active;
+static unsigned long *volatile count = &cpu.count;
+
+/* What is not done here: scheduling, statistics. */
+static noinline void unlikely_case(void)
 {
-	task.rcu++;
-	barrier();
-	if (!task.migration++) {
-		task.preempt++;
-		barrier();
-		task.preempt--;
-	}
-	*(void **)run_ctx = task.run_ctx;
-	task.run_ctx = run_ctx;
-	barrier();
-	return !task.active++;
+	nr_events = EVENTS_MAX + 1;
 }
 
-static void light_exit(void *run_ctx)
+static noinline void rcu_lock(void)
 {
-	task.run_ctx = *(void **)run_ctx;
-	task.active--;
+	cpu.task.rcu++;
 	barrier();
-	if (!--task.migration) {
-		task.preempt++;
-		barrier();
-		task.preempt--;
+}
+
+static noinline void rcu_unlock(void)
+{
+	barrier();
+	if (!--cpu.task.rcu && READ_ONCE(cpu.task.rcu_special))
+		unlikely_case();
+}
+
+static void preempt_off(void)
+{
+	cpu.preempt++;
+	barrier();
+}
+
+static void preempt_on(void)
+{
+	barrier();
+	if (--cpu.preempt)
+		unlikely_case();
+}
+
+static unsigned long long light_enter(void **run_ctx)
+{
+	if (cpu.task.migration) {
+		cpu.task.migration++;
+	} else {
+		preempt_off();
+		cpu.pinned++;
+		cpu.task.migration = 1;
+		preempt_on();
 	}
-	task.rcu--;
+	rcu_lock();
+	*run_ctx = cpu.task.run_ctx;
+	cpu.task.run_ctx = run_ctx;
+	if ((*active)++) {
+		unlikely_case();
+		return 0;
+	}
+	if (READ_ONCE(cpu.stats))
+		unlikely_case();
+	return 1;
+}
+
+static void light_exit(unsigned long long start, void **run_ctx)
+{
+	cpu.task.run_ctx = *run_ctx;
+	if (READ_ONCE(cpu.stats) && start > 1)
+		unlikely_case();
+	(*active)--;
+	rcu_unlock();
+	if (cpu.task.migration > 1) {
+		cpu.task.migration--;
+		return;
+	}
+	preempt_off();
+	if (READ_ONCE(cpu.task.cpus) != cpu.task.mask)
+		unlikely_case();
+	cpu.task.migration = 0;
+	cpu.pinned--;
+	preempt_on();
+}
+
+/* percpu_ref_get() and percpu_ref_put(), for images that are not shared */
+static void light_ref(long nr)
+{
+	unsigned long *ref;
+
+	rcu_lock();
+	ref = count;
+	if ((unsigned long)ref & 3)
+		unlikely_case();
+	*ref += nr;
+	rcu_unlock();
 }
 
 ALIGN_STACK unsigned long long runtime_enter(void *p, void *run_ctx)
@@ -123,7 +195,7 @@ ALIGN_STACK unsigned long long runtime_enter(void *p, void *run_ctx)
 ALIGN_STACK void runtime_exit(void *p, unsigned long long start, void *run_ctx)
 {
 	if (light) {
-		light_exit(run_ctx);
+		light_exit(start, run_ctx);
 		return;
 	}
 	call_depth--;
@@ -133,12 +205,20 @@ ALIGN_STACK void runtime_exit(void *p, unsigned long long start, void *run_ctx)
 
 ALIGN_STACK void __bpf_tramp_enter(void *im)
 {
+	if (light) {
+		light_ref(1);
+		return;
+	}
 	call_depth--;
 	refs++;
 }
 
 ALIGN_STACK void __bpf_tramp_exit(void *im)
 {
+	if (light) {
+		light_ref(-1);
+		return;
+	}
 	call_depth--;
 	refs--;
 }

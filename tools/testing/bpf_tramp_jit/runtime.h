@@ -20,7 +20,6 @@ struct event {
 
 extern struct event events[EVENTS_MAX];
 extern int nr_events;			/* more than EVENTS_MAX: programs were mixed up */
-extern int refs;
 extern int light;			/* programs count only, for measuring */
 extern unsigned long light_calls;
 extern void (*hook)(void);		/* called in the function */

@@ -69,9 +69,10 @@ static void sites_make(bool endbr)
 	__sites_make(endbr, false);
 }
 
+/* A block of thunks, whose first is the gate, as the kernel lays them out */
 static void *gate_make(const struct jit_image *image)
 {
-	void *gate = exec_alloc(jit_thunk_size());
+	void *gate = exec_alloc((1 + NR_SITES) * jit_thunk_size());
 
 	jit_gate_write(gate, image);
 	return gate;
@@ -79,7 +80,7 @@ static void *gate_make(const struct jit_image *image)
 
 static void *thunk_make(void *gate, bool calls_orig, unsigned int i)
 {
-	void *thunk = exec_alloc(jit_thunk_size());
+	void *thunk = gate + (1 + i) * jit_thunk_size();
 
 	jit_thunk_write(thunk, gate, calls_orig, sites[i].ip, sites[i].func, SITE_NR(i));
 	return thunk;
