@@ -2,7 +2,6 @@
 /*
  * tracing_multi links: from BTF ids to functions, and the trampolines, images
  * and call sites that trampoline_set.c works on.
- *
  */
 #include <linux/bpf.h>
 #include <linux/bpf_verifier.h>
@@ -203,15 +202,20 @@ struct bpf_trampoline *bpf_tramp_tr_alloc(const struct bpf_tramp_set *set)
 	return NULL;
 }
 
-/**
- * bpf_tramp_prog_calls_orig - does a body with the program call the function?
- * @prog: program of a tracing_multi link
- *
- * Return: true if so.
- */
-bool bpf_tramp_prog_calls_orig(const struct bpf_prog *prog)
+static bool prog_calls_orig(const struct bpf_prog *prog)
 {
 	return prog->expected_attach_type != BPF_TRACE_FENTRY_MULTI;
+}
+
+/**
+ * bpf_tramp_prog_thunk_calls - do the thunks of a set call the function?
+ * @prog: program of a tracing_multi link of the set
+ *
+ * Return: true if they have to for this program.
+ */
+bool bpf_tramp_prog_thunk_calls(const struct bpf_prog *prog)
+{
+	return prog_calls_orig(prog) && arch_bpf_thunk_calls();
 }
 
 /**
@@ -388,6 +392,27 @@ int bpf_tramp_body_prepare(struct bpf_tramp_set *set)
 ALLOW_ERROR_INJECTION(bpf_tramp_body_prepare, ERRNO);
 
 /**
+ * arch_bpf_entry_switch - send the entry of a set to another image
+ * @entry: the image at whose start the entry is, a nop in the beginning
+ * @old: where the entry leads, may be @entry
+ * @im: where it is to lead
+ *
+ * Context: may sleep; takes text_mutex.
+ * Return: 0 or an error, with the entry unchanged.
+ */
+int __weak arch_bpf_entry_switch(const struct bpf_tramp_image *entry,
+				 const struct bpf_tramp_image *old,
+				 const struct bpf_tramp_image *im)
+{
+	enum bpf_text_poke_type type = old == entry ? BPF_MOD_NOP : BPF_MOD_JUMP;
+	int err;
+
+	err = bpf_arch_text_poke(entry->image, type, BPF_MOD_JUMP,
+				 old == entry ? NULL : old->image, im->image);
+	return min(err, 0);
+}
+
+/**
  * bpf_tramp_body_switch - patch the set's entry to branch to the prepared body
  * @set: a shared set
  *
@@ -395,18 +420,10 @@ ALLOW_ERROR_INJECTION(bpf_tramp_body_prepare, ERRNO);
  */
 int bpf_tramp_body_switch(struct bpf_tramp_set *set)
 {
-	struct bpf_tramp_image *entry = set->entry;
-	struct bpf_tramp_image *old = set->old_image;
-	int err;
-
-	if (set->tr->gate) {
-		bpf_tramp_gate_switch(set->tr, set->tr->cur_image);
-		return 0;
-	}
-	err = bpf_arch_text_poke(entry->image,
-				 old == entry ? BPF_MOD_NOP : BPF_MOD_JUMP, BPF_MOD_JUMP,
-				 old == entry ? NULL : old->image, set->tr->cur_image->image);
-	return min(err, 0);
+	if (!set->tr->gate)
+		return arch_bpf_entry_switch(set->entry, set->old_image, set->tr->cur_image);
+	bpf_tramp_gate_switch(set->tr, set->tr->cur_image);
+	return 0;
 }
 ALLOW_ERROR_INJECTION(bpf_tramp_body_switch, ERRNO);
 
@@ -671,7 +688,7 @@ int bpf_tracing_multi_resolve(const struct bpf_prog *prog, const u32 *ids, u32 c
  */
 static u32 prog_checked(const struct bpf_prog *prog)
 {
-	return BIT(2 * bpf_tramp_prog_calls_orig(prog) + prog->sleepable);
+	return BIT(2 * prog_calls_orig(prog) + prog->sleepable);
 }
 
 static int fill_req(struct bpf_prog *prog, u32 id, unsigned long addr, struct bpf_tramp_req *req)

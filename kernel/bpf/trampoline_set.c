@@ -148,7 +148,7 @@ static void set_rehash(struct bpf_tramp_set *set)
 static enum bpf_tramp_kind link_kind(const struct bpf_link *link,
 				     const struct bpf_tramp_cookies *cookies)
 {
-	if (bpf_tramp_prog_calls_orig(link->prog))
+	if (bpf_tramp_prog_thunk_calls(link->prog))
 		return BPF_TRAMP_KIND_ORIG;
 	return cookies ? BPF_TRAMP_KIND_COOKIE : BPF_TRAMP_KIND_ENTRY;
 }
@@ -407,7 +407,7 @@ static int site_number(struct bpf_tramp_site *site)
 }
 
 /* Where a site of the set with this thunk, or none, branches to. */
-static unsigned long site_addr(struct bpf_tramp_set *set, s32 thunk)
+static unsigned long site_addr(struct bpf_tramp_set *set, unsigned long thunk)
 {
 	return thunk ? bpf_tramp_thunk_addr(set, thunk) : bpf_tramp_set_addr(set);
 }

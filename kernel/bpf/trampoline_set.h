@@ -182,7 +182,7 @@ struct bpf_tramp_site {
 	unsigned long ip;
 	struct bpf_tramp_set *set;
 	struct list_head list;
-	s32 thunk;
+	unsigned long thunk;
 	u32 nr;
 	u32 obj_id;
 	u32 btf_id:26;
@@ -268,11 +268,11 @@ struct bpf_tramp_thunks;
 struct bpf_tramp_thunks *bpf_tramp_thunks_alloc(struct bpf_tramp_set *set, u32 nr);
 void bpf_tramp_thunks_add(struct bpf_tramp_thunks *thunks, struct bpf_tramp_set *set,
 			  const struct bpf_tramp_site *site);
-s32 bpf_tramp_thunks_get(const struct bpf_tramp_thunks *thunks, u32 i);
+unsigned long bpf_tramp_thunks_get(const struct bpf_tramp_thunks *thunks, u32 i);
 int bpf_tramp_thunks_write(struct bpf_tramp_thunks *thunks);
 void bpf_tramp_thunks_free(struct bpf_tramp_thunks *thunks);
-unsigned long bpf_tramp_thunk_addr(const struct bpf_tramp_set *set, s32 thunk);
-void bpf_tramp_thunk_put(struct bpf_tramp_set *set, s32 thunk);
+unsigned long bpf_tramp_thunk_addr(const struct bpf_tramp_set *set, unsigned long thunk);
+void bpf_tramp_thunk_put(struct bpf_tramp_set *set, unsigned long thunk);
 bool bpf_tramp_thunks_are_wasted(struct bpf_tramp_set *set);
 void bpf_tramp_tidy_later(void);
 void bpf_tramp_wait(void);
@@ -281,7 +281,7 @@ struct bpf_tramp_cookies *bpf_tramp_cookies_alloc(u32 first, u32 nr);
 struct bpf_tramp_cookies *bpf_tramp_cookies_get(struct bpf_tramp_cookies *cookies);
 void bpf_tramp_cookies_put(struct bpf_tramp_cookies *cookies);
 
-bool bpf_tramp_prog_calls_orig(const struct bpf_prog *prog);
+bool bpf_tramp_prog_thunk_calls(const struct bpf_prog *prog);
 struct bpf_trampoline *bpf_tramp_tr_alloc(const struct bpf_tramp_set *set);
 struct bpf_trampoline *bpf_tramp_tr_dedicated(unsigned long ip);
 void bpf_tramp_tr_class(struct bpf_trampoline *tr, struct bpf_tramp_class *class);

@@ -172,12 +172,11 @@ void bpf_tramp_thunks_add(struct bpf_tramp_thunks *thunks, struct bpf_tramp_set 
  * @thunks: the block
  * @i: number of the thunk in the block
  *
- * Return: its distance to the gate, which is never 0; it takes less memory than
- *         the address.
+ * Return: its address.
  */
-s32 bpf_tramp_thunks_get(const struct bpf_tramp_thunks *thunks, u32 i)
+unsigned long bpf_tramp_thunks_get(const struct bpf_tramp_thunks *thunks, u32 i)
 {
-	return thunks->image + thunks_offset(thunks, i) - thunks->tr->gate->image;
+	return (unsigned long)thunks->image + thunks_offset(thunks, i);
 }
 
 /**
@@ -187,11 +186,9 @@ s32 bpf_tramp_thunks_get(const struct bpf_tramp_thunks *thunks, u32 i)
  *
  * Return: the address, as ftrace's direct calls take it.
  */
-unsigned long bpf_tramp_thunk_addr(const struct bpf_tramp_set *set, s32 thunk)
+unsigned long bpf_tramp_thunk_addr(const struct bpf_tramp_set *set, unsigned long thunk)
 {
-	unsigned long addr = (unsigned long)set->tr->gate->image + thunk;
-
-	return bpf_trampoline_use_jmp(set->tr->flags) ? ftrace_jmp_set(addr) : addr;
+	return bpf_trampoline_use_jmp(set->tr->flags) ? ftrace_jmp_set(thunk) : thunk;
 }
 
 static void thunks_perf_event(struct bpf_tramp_thunks *thunks, bool unregister)
@@ -323,14 +320,13 @@ static void thunks_dead_rcu(struct rcu_head *rcu)
  *
  * Context: bpf_tramp_sets_mutex is held.
  */
-void bpf_tramp_thunk_put(struct bpf_tramp_set *set, s32 thunk)
+void bpf_tramp_thunk_put(struct bpf_tramp_set *set, unsigned long thunk)
 {
 	struct bpf_tramp_gate *gate = set->tr->gate;
 	struct bpf_tramp_thunks *thunks;
 
 	list_for_each_entry(thunks, &gate->blocks, list)
-		if (gate->image + thunk >= thunks->image &&
-		    gate->image + thunk < thunks->image + thunks->size)
+		if (thunk - (unsigned long)thunks->image < thunks->size)
 			break;
 	if (WARN_ON_ONCE(list_entry_is_head(thunks, &gate->blocks, list)))
 		return;

@@ -11,6 +11,16 @@
 #include "bpf_thunk.h"
 
 /**
+ * arch_bpf_thunk_calls - do thunks call the function?
+ *
+ * Return: true.
+ */
+bool arch_bpf_thunk_calls(void)
+{
+	return true;
+}
+
+/**
  * arch_bpf_thunk_size - size of a thunk, and of a gate
  *
  * Return: the size in bytes.

@@ -8,6 +8,8 @@
  */
 #include <time.h>
 
+#include "test.h"
+
 #define COST_CALLS	4096
 #define COST_PLACES	121
 #define COST_RUNS	12
@@ -89,11 +91,11 @@ static void cost_variant(enum cost_variant v)
 		.nr_args = 2, .arg_size = { 8, 8 }, .shared = shared,
 		.thunk = cookie || v == COST_FEXIT_SHARED, .nr_progs = 1, .progs = &prog,
 	};
+	struct thunks thunks = {};
 	struct jit_image image;
-	void *gate = NULL;
 	int i;
 
-	__sites_make(false, true);
+	sites_make(true);
 	memcpy(cost_sites[v], sites, sizeof(sites));
 	if (v == COST_NONE)
 		return;
@@ -108,10 +110,10 @@ static void cost_variant(enum cost_variant v)
 			fprintf(stderr, "no image\n");
 			exit(2);
 		}
-		if (spec.thunk && !gate)
-			gate = gate_make(&image);
+		if (spec.thunk && !thunks.gate)
+			thunks_make(&thunks, &image);
 		if (spec.thunk)
-			site_patch(i, thunk_make(gate, v >= COST_FEXIT, i), v >= COST_FEXIT);
+			site_patch(i, thunk_make(&thunks, v >= COST_FEXIT, i), v >= COST_FEXIT);
 		else
 			site_patch(i, image.addr, image.use_jmp);
 	}
@@ -215,8 +217,12 @@ static int cost_run(bool json)
 	unsigned int o;
 	int v, place;
 
+	if (!HAS_COST) {
+		fprintf(stderr, "costs are measured on x86-64 only\n");
+		return 2;
+	}
 	light = 1;
-	jit_set_features(0);
+	config_use(&configs[0]);
 	for (place = 0; place < COST_PLACES; place++) {
 		fprintf(stderr, "\r%d of %d places", place + 1, COST_PLACES);
 		exec_alloc(64 * (rand() % 64));

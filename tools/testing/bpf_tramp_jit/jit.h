@@ -6,6 +6,8 @@
 #ifndef _BPF_TRAMP_JIT_H
 #define _BPF_TRAMP_JIT_H
 
+#include "arch.h"
+
 #define JIT_ARGS_MAX	12
 #define JIT_PROGS_MAX	8
 
@@ -13,16 +15,6 @@ enum jit_attach {
 	JIT_FENTRY,
 	JIT_FEXIT,
 	JIT_FSESSION,
-};
-
-/* Mitigations that the JIT asks for */
-enum jit_feature {
-	JIT_IBT		= 1 << 0,
-	JIT_RETPOLINE	= 1 << 1,
-	JIT_LFENCE	= 1 << 2,
-	JIT_RETHUNK	= 1 << 3,
-	JIT_CALL_DEPTH	= 1 << 4,
-	JIT_FEATURES	= 1 << 5,
 };
 
 struct jit_prog {
@@ -41,6 +33,7 @@ struct jit_spec {
 	unsigned char arg_size[JIT_ARGS_MAX];
 	int shared;			/* by functions with a nop at the start */
 	int thunk;			/* shared, and entered by thunks */
+	enum exec_area area;		/* where it is to be */
 	unsigned long func;		/* the function, if not shared */
 	int nr_progs;
 	const struct jit_prog *progs;
@@ -54,9 +47,13 @@ struct jit_image {
 };
 
 /* kernel.c */
-void jit_set_features(unsigned int features);
 int jit_canonical(struct jit_spec *spec);
 int jit_generate(const struct jit_spec *spec, struct jit_image *image);
+int jit_same(const struct jit_spec *a, const struct jit_spec *b);
+long *jit_refs(void *im);
+int jit_entry_switch(const struct jit_image *entry, const struct jit_image *old,
+		     const struct jit_image *image);
+int jit_thunk_calls(void);
 int jit_thunk_size(void);
 void jit_gate_write(void *gate, const struct jit_image *image);
 void jit_gate_switch(void *gate, const struct jit_image *image);
@@ -69,12 +66,17 @@ int jit_prog_index(void *prog);
 int jit_prog_has_session_cookie(void *prog);
 
 /* runtime.c: what a body calls, and images that are entered count in */
-extern long refs;
+#define NR_REFS		8
+extern long refs[NR_REFS];
 unsigned long long runtime_enter(void *prog, void *run_ctx);
 void runtime_exit(void *prog, unsigned long long start, void *run_ctx);
 unsigned int runtime_prog(unsigned long long *ctx, void *insns);
 
-/* memory that code and what it refers to by 32 bits are in */
+/* zeroed memory that code, and what it refers to, are in */
+void *exec_alloc_in(enum exec_area area, unsigned long size);
 void *exec_alloc(unsigned long size);
+/* free what was allocated since exec_keep() */
+void exec_keep(void);
+void exec_reset(void);
 
 #endif /* _BPF_TRAMP_JIT_H */

@@ -5,60 +5,14 @@
  */
 #include <linux/bpf.h>
 #include <linux/bpf_verifier.h>
-#include <linux/cfi.h>
-#include <linux/execmem.h>
 #include <linux/filter.h>
 #include <linux/memory.h>
-#include <linux/cpufeature.h>
 #include <linux/slab.h>
-#include <linux/text-patching.h>
-#include <asm/ibt.h>
-#include <asm/nospec-branch.h>
 
 #include "call.h"
 #include "jit.h"
 
-static unsigned int features;
-
-void (*x86_return_thunk)(void) = return_thunk;
-
-static void set_cpu_feature(int nr, bool on)
-{
-	if (on)
-		set_bit(nr, (unsigned long *)boot_cpu_data.x86_capability);
-	else
-		clear_bit(nr, (unsigned long *)boot_cpu_data.x86_capability);
-}
-
-/* What cpu_wants_rethunk() asks, and the JIT's own questions */
-void jit_set_features(unsigned int on)
-{
-	features = on;
-	set_cpu_feature(X86_FEATURE_IBT, on & JIT_IBT);
-	set_cpu_feature(X86_FEATURE_RETPOLINE, on & (JIT_RETPOLINE | JIT_LFENCE));
-	set_cpu_feature(X86_FEATURE_RETPOLINE_LFENCE, on & JIT_LFENCE);
-	set_cpu_feature(X86_FEATURE_CALL_DEPTH, on & JIT_CALL_DEPTH);
-}
-
-bool cpu_wants_rethunk(void)
-{
-	return features & JIT_RETHUNK;
-}
-
-/* inc dword ptr [depth] in place of the shift of the per-CPU depth */
-int x86_call_depth_emit_accounting(u8 **pprog, void *func, void *ip)
-{
-	u8 *prog = *pprog;
-
-	if (!(features & JIT_CALL_DEPTH))
-		return 0;
-	prog[0] = 0xff;
-	prog[1] = 0x04;
-	prog[2] = 0x25;
-	*(u32 *)(prog + 3) = (u32)(unsigned long)&call_depth;
-	*pprog += 7;
-	return 7;
-}
+#include "stubs.c"
 
 static void model_init(struct btf_func_model *m, const struct jit_spec *spec)
 {
@@ -136,18 +90,12 @@ static void nodes_add(struct bpf_tramp_nodes *nodes, struct bpf_tramp_node *node
 	nodes->nodes[nodes->nr_nodes++] = node;
 }
 
-/* Flags are chosen as bpf_trampoline_update() does. */
-int jit_generate(const struct jit_spec *spec, struct jit_image *image)
+static struct bpf_tramp_nodes *nodes_make(const struct jit_spec *spec)
 {
 	struct bpf_tramp_nodes *tnodes = exec_alloc(BPF_TRAMP_MAX * sizeof(*tnodes));
-	struct bpf_tramp_image *im = exec_alloc(sizeof(*im));
-	void *func = (void *)spec->func;
-	struct btf_func_model m;
 	struct prog *prog;
-	u32 flags = 0;
-	int i, size;
+	int i;
 
-	model_init(&m, spec);
 	for (i = 0; i < spec->nr_progs; i++) {
 		prog = prog_make(&spec->progs[i], i);
 		if (spec->progs[i].attach != JIT_FEXIT)
@@ -156,34 +104,97 @@ int jit_generate(const struct jit_spec *spec, struct jit_image *image)
 			nodes_add(&tnodes[BPF_TRAMP_FEXIT], &prog->node);
 		if (spec->progs[i].attach == JIT_FSESSION)
 			nodes_add(&tnodes[BPF_TRAMP_FEXIT], &prog->fexit);
+	}
+	return tnodes;
+}
+
+/* as bpf_trampoline_update() does */
+static u32 choose_flags(const struct jit_spec *spec, const struct bpf_tramp_nodes *tnodes)
+{
+	u32 flags = 0;
+	int i;
+
+	for (i = 0; i < spec->nr_progs; i++)
 		if (spec->progs[i].wants_ip)
 			flags |= BPF_TRAMP_F_IP_ARG;
-	}
-	if (tnodes[BPF_TRAMP_FEXIT].nr_nodes)
+	if (!tnodes[BPF_TRAMP_FEXIT].nr_nodes)
+		flags |= BPF_TRAMP_F_RESTORE_REGS;
+	else if (IS_ENABLED(CONFIG_DYNAMIC_FTRACE_WITH_JMP))
 		flags |= BPF_TRAMP_F_CALL_ORIG;
 	else
-		flags |= BPF_TRAMP_F_RESTORE_REGS;
-	if (spec->shared) {
+		flags |= BPF_TRAMP_F_CALL_ORIG | BPF_TRAMP_F_SKIP_FRAME;
+	if (spec->shared)
 		flags |= BPF_TRAMP_F_SHARED;
-		func = (void *)(features & JIT_IBT ? 4UL : 0UL);
-	}
 	if (spec->thunk)
 		flags |= BPF_TRAMP_F_THUNK;
+	return flags;
+}
 
+/* Generate an image where the last one was, or in new memory. */
+static int image_make(const struct jit_spec *spec, struct bpf_tramp_nodes *tnodes,
+		      struct bpf_tramp_image *im)
+{
+	void *func = (void *)(spec->shared ? ip_offset() : spec->func);
+	u32 flags = choose_flags(spec, tnodes);
+	struct btf_func_model m;
+	int size, err;
+
+	model_init(&m, spec);
 	size = arch_bpf_trampoline_size(&m, flags, tnodes, func);
 	if (size < 0)
 		return size;
-	image->im = im;
-	image->addr = exec_alloc(size);
-	image->size = size;
-	image->use_jmp = bpf_trampoline_use_jmp(flags);
-	im->image = image->addr;
+	if (!im->image || size > im->size)
+		im->image = exec_alloc_in(spec->area, size);
 	im->size = size;
+	err = arch_prepare_bpf_trampoline(im, im->image, im->image + size, &m, flags, tnodes, func);
+	return err < 0 ? err : 0;
+}
+
+int jit_generate(const struct jit_spec *spec, struct jit_image *image)
+{
+	struct bpf_tramp_nodes *tnodes = nodes_make(spec);
+	struct bpf_tramp_image *im = exec_alloc(sizeof(*im));
+	static unsigned int nr_images;
+	int err;
+
 	/* gs is 0 here: a pointer to what each CPU has is one to memory */
-	im->users = (unsigned long __force __percpu *)&refs;
-	i = arch_prepare_bpf_trampoline(im, image->addr, image->addr + size, &m, flags, tnodes,
-					func);
-	return i < 0 ? i : 0;
+	im->users = (unsigned long __force __percpu *)&refs[nr_images++ % NR_REFS];
+	err = image_make(spec, tnodes, im);
+	image->im = im;
+	image->addr = im->image;
+	image->size = im->size;
+	image->use_jmp = bpf_trampoline_use_jmp(choose_flags(spec, tnodes));
+	return err;
+}
+
+/* Does the JIT make the same of two models? The specs differ in nothing else. */
+int jit_same(const struct jit_spec *a, const struct jit_spec *b)
+{
+	struct bpf_tramp_nodes *tnodes = nodes_make(a);
+	struct bpf_tramp_image *im = exec_alloc(sizeof(*im));
+	void *code, *addr;
+	int size;
+
+	im->users = (unsigned long __force __percpu *)&refs[0];
+	if (image_make(a, tnodes, im))
+		return -EINVAL;
+	addr = im->image;
+	size = im->size;
+	code = exec_alloc(size);
+	memcpy(code, addr, size);
+	if (image_make(b, tnodes, im))
+		return -EINVAL;
+	return im->image == addr && im->size == size && !memcmp(addr, code, size);
+}
+
+long *jit_refs(void *im)
+{
+	return (long __force *)((struct bpf_tramp_image *)im)->users;
+}
+
+int jit_thunk_calls(void)
+{
+	return arch_bpf_thunk_calls();
 }
 
 int jit_thunk_size(void)
@@ -199,6 +210,12 @@ void jit_gate_write(void *gate, const struct jit_image *image)
 void jit_gate_switch(void *gate, const struct jit_image *image)
 {
 	arch_bpf_gate_switch(gate, image ? image->im : NULL);
+}
+
+int jit_entry_switch(const struct jit_image *entry, const struct jit_image *old,
+		     const struct jit_image *image)
+{
+	return arch_bpf_entry_switch(entry->im, old->im, image->im);
 }
 
 void jit_thunk_write(void *thunk, void *gate, int call_orig, unsigned long ip,
@@ -230,23 +247,8 @@ unsigned long long jit_run_ctx_cookie(void *run_ctx)
  * The rest of the kernel
  */
 
-struct cpuinfo_x86 boot_cpu_data;
 struct mutex text_mutex;	/* there is one thread */
-enum cfi_mode cfi_mode;
-char _stext[1], _etext[1];
 kmem_buckets kmalloc_caches[NR_KMALLOC_TYPES];
-
-static const unsigned char nop5[] = { BYTES_NOP5 };
-const unsigned char * const x86_nops[ASM_NOP_MAX + 1] = {
-	[1] = (const unsigned char []){ BYTES_NOP1 },
-	[2] = (const unsigned char []){ BYTES_NOP2 },
-	[3] = (const unsigned char []){ BYTES_NOP3 },
-	[4] = (const unsigned char []){ BYTES_NOP4 },
-	[5] = nop5,
-	[6] = (const unsigned char []){ BYTES_NOP6 },
-	[7] = (const unsigned char []){ BYTES_NOP7 },
-	[8] = (const unsigned char []){ BYTES_NOP8 },
-};
 
 void mutex_lock(struct mutex *lock)
 {
@@ -254,25 +256,6 @@ void mutex_lock(struct mutex *lock)
 
 void mutex_unlock(struct mutex *lock)
 {
-}
-
-void *text_poke_copy(void *addr, const void *opcode, size_t len)
-{
-	return memcpy(addr, opcode, len);
-}
-
-void smp_text_poke_batch_add(void *addr, const void *opcode, size_t len, const void *emulate)
-{
-	memcpy(addr, opcode, len);
-}
-
-void smp_text_poke_batch_finish(void)
-{
-}
-
-__noendbr bool is_endbr(u32 *val)
-{
-	return *val == gen_endbr();
 }
 
 u64 bpf_tramp_arena_base(const struct btf_func_model *m, struct bpf_tramp_nodes *tnodes, u32 flags)

@@ -1,23 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Test of the trampolines that the x86-64 JIT makes, on this machine's
- * processor. See README.
+ * Test of the trampolines that the JIT makes, on this machine's processor or an
+ * emulated one. See README.
  */
 #include <getopt.h>
+#include <signal.h>
 #include <stdarg.h>
-#include <stdbool.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
-#include <linux/compiler.h>
-#include <linux/kernel.h>
-#include <linux/types.h>
+#include "test.h"
 
-#include "call.h"
-#include "jit.h"
-#include "runtime.h"
-
+#include "abi.c"
 #include "site.c"
 #include "cost.c"
 
@@ -25,12 +17,6 @@ static const char *test_name;
 static char test_case[256];
 static u32 nr_tests;
 static u64 nr_calls;
-
-#define CHECK(cond, fmt, ...)							\
-	do {									\
-		if (!(cond))							\
-			fail(__LINE__, #cond, fmt, ##__VA_ARGS__);		\
-	} while (0)
 
 static void __noreturn __printf(3, 4) fail(int line, const char *cond, const char *fmt, ...)
 {
@@ -47,9 +33,29 @@ static void __noreturn __printf(3, 4) fail(int line, const char *cond, const cha
 
 static void pass(void)
 {
-	printf("ok %u - %s, %lu calls\n", ++nr_tests, test_name, nr_calls);
+	printf("ok %u - %s", ++nr_tests, test_name);
+	printf(nr_calls ? ", %lu calls\n" : "\n", nr_calls);
 	fflush(stdout);
 	nr_calls = 0;
+}
+
+/* Code that is wrong most likely ends here, and may have lost its stack. */
+static void crashed(int sig)
+{
+	fail(__LINE__, "no signal", "%s", strsignal(sig));
+}
+
+static void catch_crashes(void)
+{
+	static const int signals[] = { SIGSEGV, SIGBUS, SIGILL, SIGTRAP };
+	struct sigaction sa = { .sa_handler = crashed, .sa_flags = SA_ONSTACK };
+	static char mem[1 << 16];
+	stack_t stack = { .ss_sp = mem, .ss_size = sizeof(mem) };
+	u32 i;
+
+	sigaltstack(&stack, NULL);
+	for (i = 0; i < ARRAY_SIZE(signals); i++)
+		sigaction(signals[i], &sa, NULL);
 }
 
 static u64 rnd_state = 88172645463325252UL;
@@ -66,55 +72,39 @@ static u64 rnd(void)
  * Models
  */
 
-struct model {
-	int nr_args;
-	u8 size[JIT_ARGS_MAX];
-};
-
 static int slots_of(u8 size)
 {
 	return (size + 7) / 8;
 }
-
-/* Arguments as the compiler passes them, and as programs are to see them */
-struct args {
-	struct call call;
-	u64 ctx[JIT_ARGS_MAX];
-	u64 mask[JIT_ARGS_MAX];
-	int nr;
-	int nr_regs;
-	int nr_stack;
-};
 
 static void args_make(const struct model *m, struct args *a)
 {
 	int i, j;
 
 	memset(a, 0, sizeof(*a));
-	for (i = 0; i < 6; i++)
+	memset(a->mask, 0xff, sizeof(a->mask));
+	for (i = 0; i < NR_ARG_REGS; i++)
 		a->call.regs[i] = rnd();
-	for (i = 0; i < 12; i++)
+	for (i = 0; i < NR_STACK_SLOTS; i++)
 		a->call.stack[i] = rnd();
 	for (i = 0; i < m->nr_args; i++) {
-		bool in_regs = a->nr_regs + slots_of(m->size[i]) <= 6;
+		bool in_regs = arg_in_regs(a, slots_of(m->size[i]));
 
 		for (j = 0; j < slots_of(m->size[i]); j++)
 			a->ctx[a->nr++] = in_regs ? a->call.regs[a->nr_regs++] :
 						    a->call.stack[a->nr_stack++];
+		if (!in_regs)
+			arg_on_stack(a, m->size[i]);
 	}
-	memset(a->mask, 0xff, sizeof(a->mask));
-	/* of a single stack slot the upper half is garbage */
-	if (a->nr_stack == 1 && m->size[m->nr_args - 1] <= 4)
-		a->mask[a->nr - 1] = 0xffffffff;
 }
 
 static void model_rnd(struct model *m)
 {
-	static const u8 sizes[] = { 1, 2, 4, 8, 8, 8, 12, 16 };
-	int slots = rnd() % (JIT_ARGS_MAX + 1);
+	static const u8 sizes[] = ARG_SIZES;
+	int slots = rnd() % (ARG_SLOTS_MAX + 1);
 
 	m->nr_args = 0;
-	while (slots) {
+	while (slots && m->nr_args < JIT_ARGS_MAX) {
 		u8 size = sizes[rnd() % ARRAY_SIZE(sizes)];
 
 		if (slots_of(size) > slots)
@@ -132,12 +122,18 @@ static void spec_model(struct jit_spec *spec, const struct model *m)
 		jit_canonical(spec);
 }
 
+/* What of it the kernel gives thunks */
+static bool has_thunks(const struct variant *v)
+{
+	return v->shared && (v->site_cookies || (v->calls_orig && jit_thunk_calls()));
+}
+
 /*
  * What a call is checked for
  */
 
 static void check_event(const struct event *e, const struct jit_prog *p, int nr, bool is_return,
-			const struct args *a, u32 fn, u64 cookie)
+			const struct args *a, u64 ip, u64 cookie)
 {
 	int i;
 
@@ -147,7 +143,7 @@ static void check_event(const struct event *e, const struct jit_prog *p, int nr,
 		CHECK((e->args[i] & a->mask[i]) == (a->ctx[i] & a->mask[i]),
 		      "argument %d: %lx instead of %lx", i, e->args[i], a->ctx[i]);
 	if (p->wants_ip)
-		CHECK(e->ip == sites[fn].func, "ip %lx instead of %lx", e->ip, sites[fn].func);
+		CHECK(e->ip == ip, "ip %lx instead of %lx", e->ip, ip);
 	if (p->wants_cookie)
 		CHECK(e->cookie == cookie, "cookie %lx instead of %lx", e->cookie, cookie);
 	if (p->attach == JIT_FSESSION)
@@ -161,33 +157,13 @@ static void check_event(const struct event *e, const struct jit_prog *p, int nr,
 		      "session cookie %lx", e->session_cookie);
 }
 
-struct variant {
-	const char *name;
-	int nr_progs;
-	struct jit_prog progs[JIT_PROGS_MAX];
-	bool shared;
-	bool thunk;
-	bool calls_orig;
-	bool site_cookies;
-};
-
-static u32 features;
-
-static void use_features(u32 on)
-{
-	features = on;
-	jit_set_features(on);
-	sites_make(on & JIT_IBT);
-}
-
 #define COOKIE	0xc00c1e0000000000UL
 
 static void check_call(const struct variant *v, const struct model *m, u32 fn, u64 cookies)
 {
-	const u64 saved[] = { 0xb0b0b0b0, 0xb1b1b1b1, 0xc2c2c2c2, 0xc3c3c3c3, 0xc4c4c4c4,
-			      0xc5c5c5c5 };
-	int i, n = 0, depth = call_depth;
+	u64 ip = func_ip(v->shared, fn);
 	struct args a;
+	int i, n = 0;
 
 	args_make(m, &a);
 	a.call.fn = sites[fn].func;
@@ -200,11 +176,11 @@ static void check_call(const struct variant *v, const struct model *m, u32 fn, u
 	CHECK(seen.calls == 1 && seen.nr == fn, "function %lu called %lu times instead of %u",
 	      seen.nr, seen.calls, fn);
 	CHECK(a.call.ret == target_ret, "returned %lx instead of %lx", a.call.ret, target_ret);
-	for (i = 0; i < 6; i++)
-		CHECK(a.call.saved[i] == saved[i], "callee-saved register %d: %lx", i,
+	for (i = 0; i < NR_SAVED; i++)
+		CHECK(a.call.saved[i] == saved_values[i], "callee-saved register %d: %lx", i,
 		      a.call.saved[i]);
-	CHECK(a.call.rsp[0] == a.call.rsp[1], "stack pointer off by %ld",
-	      a.call.rsp[1] - a.call.rsp[0]);
+	CHECK(a.call.sp[0] == a.call.sp[1], "stack pointer off by %ld",
+	      a.call.sp[1] - a.call.sp[0]);
 	for (i = 0; i < a.nr_regs; i++)
 		CHECK(seen.regs[i] == a.call.regs[i],
 		      "function got %lx in register %d instead of %lx", seen.regs[i], i,
@@ -215,23 +191,23 @@ static void check_call(const struct variant *v, const struct model *m, u32 fn, u
 		      "function got %lx in stack slot %d instead of %lx", seen.stack[i], i,
 		      a.call.stack[i]);
 	if (a.nr_stack)
-		CHECK(seen.rsp % 16 == 8, "function's stack is not aligned: %lx", seen.rsp);
+		CHECK(seen.sp % 16 == SEEN_SP_ALIGN, "function's stack is not aligned: %lx",
+		      seen.sp);
 	CHECK(nr_events <= EVENTS_MAX, "programs were entered and left in different order");
-	CHECK(!refs, "%ld references on images left", refs);
+	CHECK(target_refs == v->calls_orig, "%ld images were entered", target_refs);
+	for (i = 0; i < NR_REFS; i++)
+		CHECK(!refs[i], "%ld references on an image left", refs[i]);
 	/* dedicated: each program is given the cookie it was generated with */
 	for (i = 0; i < v->nr_progs; i++)
 		if (v->progs[i].attach != JIT_FEXIT)
-			check_event(&events[n++], &v->progs[i], i, false, &a, fn,
+			check_event(&events[n++], &v->progs[i], i, false, &a, ip,
 				    v->site_cookies ? cookies + fn : v->progs[i].cookie);
 	for (i = 0; i < v->nr_progs; i++)
 		if (v->progs[i].attach != JIT_FENTRY)
-			check_event(&events[n++], &v->progs[i], i, true, &a, fn,
+			check_event(&events[n++], &v->progs[i], i, true, &a, ip,
 				    v->site_cookies ? cookies + fn : v->progs[i].cookie);
 	CHECK(n == nr_events, "%d runs of programs instead of %d", nr_events, n);
-	/* the dedicated ones that are entered by jmp account for a call too many */
-	if ((features & JIT_CALL_DEPTH) && (v->shared || !v->calls_orig))
-		CHECK(call_depth == depth, "call depth off by %d", call_depth - depth);
-	call_depth = 0;
+	check_arch(v, &a);
 }
 
 /*
@@ -252,21 +228,21 @@ static const struct variant variants[] = {
 	  { { JIT_FENTRY, ALL_WANTS, .cookie = COOKIE }, { JIT_FENTRY }, { JIT_FENTRY } },
 	  .shared = true },
 	{ "shared, fentry with cookies", 2, { { JIT_FENTRY, ALL_WANTS }, { JIT_FENTRY } },
-	  .shared = true, .thunk = true, .site_cookies = true },
+	  .shared = true, .site_cookies = true },
 	{ "shared, fexit that asks for nothing", 1, { { JIT_FEXIT } },
-	  .shared = true, .thunk = true, .calls_orig = true },
+	  .shared = true, .calls_orig = true },
 	{ "shared, fexit", 3, { { JIT_FENTRY }, { JIT_FEXIT, ALL_WANTS, .cookie = COOKIE },
-	  { JIT_FEXIT } }, .shared = true, .thunk = true, .calls_orig = true },
+	  { JIT_FEXIT } }, .shared = true, .calls_orig = true },
 	{ "shared, fexit with cookies", 2, { { JIT_FEXIT, ALL_WANTS }, { JIT_FENTRY, ALL_WANTS } },
-	  .shared = true, .thunk = true, .calls_orig = true, .site_cookies = true },
+	  .shared = true, .calls_orig = true, .site_cookies = true },
 	{ "shared, fsession", 3,
 	  { { JIT_FSESSION, ALL_WANTS, .wants_session_cookie = 1, .cookie = 5 },
 	    { JIT_FSESSION, .wants_session_cookie = 1 }, { JIT_FSESSION, .wants_ip = 1 } },
-	  .shared = true, .thunk = true, .calls_orig = true },
+	  .shared = true, .calls_orig = true },
 	{ "shared, fsession with cookies", 4,
 	  { { JIT_FSESSION, ALL_WANTS, .wants_session_cookie = 1 }, { JIT_FENTRY, ALL_WANTS },
 	    { JIT_FEXIT, ALL_WANTS }, { JIT_FSESSION } },
-	  .shared = true, .thunk = true, .calls_orig = true, .site_cookies = true },
+	  .shared = true, .calls_orig = true, .site_cookies = true },
 };
 
 static void spec_progs(struct jit_spec *spec, struct variant *v)
@@ -287,50 +263,49 @@ static void variant_cookies(struct variant *v)
 			v->progs[i].cookies = cookies;
 }
 
+static void spec_init(struct jit_spec *spec, struct variant *v, const struct model *m)
+{
+	memset(spec, 0, sizeof(*spec));
+	spec->shared = v->shared;
+	spec->thunk = has_thunks(v);
+	spec->area = config->image[0];
+	spec_model(spec, m);
+	spec_progs(spec, v);
+	if (v->site_cookies)
+		variant_cookies(v);
+}
+
 static void run_variant(const struct variant *variant, const struct model *m)
 {
-	struct jit_spec spec = { .shared = variant->shared, .thunk = variant->thunk };
 	struct variant v = *variant;
 	struct jit_image image;
-	void *gate;
+	struct thunks thunks;
+	struct jit_spec spec;
 	u32 i;
 
-	spec_model(&spec, m);
-	spec_progs(&spec, &v);
-	if (v.site_cookies)
-		variant_cookies(&v);
+	spec_init(&spec, &v, m);
 	if (v.shared)
 		CHECK(!jit_generate(&spec, &image), "no image");
-	gate = v.thunk ? gate_make(&image) : NULL;
+	if (spec.thunk)
+		thunks_make(&thunks, &image);
 	for (i = 0; i < 4; i++) {
 		if (!v.shared) {
 			spec.func = sites[i].func;
 			CHECK(!jit_generate(&spec, &image), "no image");
 		}
-		if (v.thunk)
-			site_patch(i, thunk_make(gate, v.calls_orig, i), v.calls_orig);
+		if (spec.thunk)
+			site_patch(i, thunk_make(&thunks, v.calls_orig, i), v.calls_orig);
 		else
 			site_patch(i, image.addr, image.use_jmp);
-		CHECK(image.use_jmp == v.calls_orig, "entered by jmp: %d", image.use_jmp);
+		CHECK(image.use_jmp == (SITE_JMP && v.calls_orig), "entered by jmp: %d",
+		      image.use_jmp);
 	}
 	for (i = 0; i < 12; i++)
 		check_call(&v, m, rnd() % 4, COOKIE);
 	for (i = 0; i < 4; i++)
 		site_reset(i);
+	exec_reset();
 }
-
-static const struct {
-	const char *name;
-	u32 features;
-} mitigations[] = {
-	{ "no mitigations", 0 },
-	{ "IBT", JIT_IBT },
-	{ "retpolines", JIT_RETPOLINE },
-	{ "LFENCE retpolines", JIT_LFENCE },
-	{ "return thunks", JIT_RETHUNK | JIT_RETPOLINE },
-	{ "call depth tracking", JIT_CALL_DEPTH | JIT_RETHUNK | JIT_RETPOLINE },
-	{ "IBT and call depth tracking", JIT_IBT | JIT_CALL_DEPTH | JIT_RETHUNK },
-};
 
 static int case_model(const struct model *m)
 {
@@ -347,11 +322,11 @@ static void test_variants(u32 nr_models)
 	struct model m;
 	u32 f, v, i;
 
-	for (f = 0; f < ARRAY_SIZE(mitigations); f++) {
-		use_features(mitigations[f].features);
+	for (f = 0; f < ARRAY_SIZE(configs); f++) {
+		config_use(&configs[f]);
 		for (v = 0; v < ARRAY_SIZE(variants); v++) {
 			snprintf(name, sizeof(name), "%s, %s", variants[v].name,
-				 mitigations[f].name);
+				 configs[f].name);
 			test_name = name;
 			for (i = 0; i < nr_models; i++) {
 				model_rnd(&m);
@@ -367,62 +342,145 @@ static void test_variants(u32 nr_models)
  * A set gets a new image, or vanishes, while the function runs.
  */
 
-static void *switch_gate;
-static struct jit_image *switch_to;
+#define NR_IMAGES	4
+
+static struct {
+	void *gate;
+	struct jit_image images[NR_IMAGES];
+	const struct jit_image *entry, *old, *to;
+} set;
 
 static void switch_hook(void)
 {
-	jit_gate_switch(switch_gate, switch_to);
+	if (set.gate)
+		jit_gate_switch(set.gate, set.to);
+	else if (set.to)
+		CHECK(!jit_entry_switch(set.entry, set.old, set.to), "no switch");
+	set.old = set.to;
 }
 
+static void check_switch(const struct variant *from, const struct variant *to,
+			 const struct jit_image *image, const struct model *m)
+{
+	set.to = image;
+	check_call(from, m, 0, COOKIE);
+	if (image)
+		check_call(to, m, 1, COOKIE);
+}
+
+/* Images are of two lists of programs in turn. */
 static void run_switch(const struct variant *from, const struct variant *to, const struct model *m)
 {
-	struct jit_spec spec = { .shared = true, .thunk = true };
-	struct variant a = *from, b = *to;
-	struct jit_image image_a, image_b;
+	struct variant v[2] = { *from, *to };
+	struct jit_spec spec;
+	struct thunks thunks;
 	u32 i;
 
-	spec_model(&spec, m);
-	spec_progs(&spec, &a);
-	CHECK(!jit_generate(&spec, &image_a), "no image");
-	spec_progs(&spec, &b);
-	CHECK(!jit_generate(&spec, &image_b), "no image");
-	switch_gate = gate_make(&image_a);
+	for (i = 0; i < NR_IMAGES; i++) {
+		spec_init(&spec, &v[i % 2], m);
+		/* of two that follow each other, both in reach of the first or not */
+		spec.area = config->image[(i + 1) / 2 % 2];
+		CHECK(!jit_generate(&spec, &set.images[i]), "no image");
+	}
+	set.gate = NULL;
+	set.entry = &set.images[0];
+	set.old = set.entry;
+	if (spec.thunk) {
+		thunks_make(&thunks, set.entry);
+		set.gate = thunks.gate;
+	}
 	for (i = 0; i < 2; i++)
-		site_patch(i, thunk_make(switch_gate, true, i), true);
+		site_patch(i, spec.thunk ? thunk_make(&thunks, from->calls_orig, i) :
+			   set.entry->addr, from->calls_orig);
 
-	check_call(&a, m, 0, COOKIE);
-	switch_to = &image_b;
+	check_call(&v[0], m, 0, COOKIE);
 	hook = switch_hook;
-	check_call(&a, m, 0, COOKIE);
-	check_call(&b, m, 1, COOKIE);
-	switch_to = &image_a;
-	check_call(&b, m, 0, COOKIE);
-	switch_to = NULL;
-	check_call(&a, m, 1, COOKIE);
+	for (i = 1; i < NR_IMAGES; i++)
+		check_switch(&v[(i - 1) % 2], &v[i % 2], &set.images[i], m);
+	/* back to the first, which an entry without a gate is part of */
+	if (set.gate) {
+		check_switch(&v[1], &v[0], &set.images[0], m);
+		check_switch(&v[0], &v[0], NULL, m);
+	}
 	hook = NULL;
 	for (i = 0; i < 2; i++)
 		site_reset(i);
+	exec_reset();
 }
+
+static const struct {
+	const char *name;
+	int from, to;
+} switches[] = {
+	{ "the set changes while the function runs", 6, 9 },
+	{ "the set with cookies changes while the function runs", 8, 10 },
+	{ "the set changes between programs and function", 3, 4 },
+};
 
 static void test_switch(u32 nr_models)
 {
 	char name[128];
 	struct model m;
-	u32 f, i;
+	u32 f, s, i;
 
-	for (f = 0; f < ARRAY_SIZE(mitigations); f++) {
-		use_features(mitigations[f].features);
-		snprintf(name, sizeof(name), "the set changes while the function runs, %s",
-			 mitigations[f].name);
-		test_name = name;
-		for (i = 0; i < nr_models; i++) {
-			model_rnd(&m);
-			case_model(&m);
-			run_switch(&variants[6], &variants[9], &m);
+	for (f = 0; f < ARRAY_SIZE(configs); f++) {
+		config_use(&configs[f]);
+		for (s = 0; s < ARRAY_SIZE(switches); s++) {
+			const struct variant *from = &variants[switches[s].from];
+
+			if (!has_thunks(from) && !HAS_ENTRY_SWITCH)
+				continue;
+			snprintf(name, sizeof(name), "%s, %s", switches[s].name, configs[f].name);
+			test_name = name;
+			for (i = 0; i < nr_models; i++) {
+				model_rnd(&m);
+				case_model(&m);
+				run_switch(from, &variants[switches[s].to], &m);
+			}
+			pass();
 		}
-		pass();
 	}
+}
+
+/*
+ * Models of the same class get the same code, so that the one of the class is as
+ * good as each function's own.
+ */
+
+static void run_canonical(const struct variant *variant, const struct model *m)
+{
+	struct jit_spec own, canonical, twice;
+	struct variant v = *variant;
+
+	spec_init(&own, &v, m);
+	own.func = sites[0].func;
+	canonical = own;
+	own.nr_args = m->nr_args;
+	memcpy(own.arg_size, m->size, sizeof(own.arg_size));
+	jit_canonical(&canonical);
+	CHECK(jit_same(&own, &canonical) == 1, "%s: different code", v.name);
+	twice = canonical;
+	jit_canonical(&twice);
+	CHECK(twice.nr_args == canonical.nr_args &&
+	      !memcmp(twice.arg_size, canonical.arg_size, twice.nr_args),
+	      "the canonical model is not its own");
+	exec_reset();
+}
+
+static void test_canonical(u32 nr_models)
+{
+	struct model m;
+	u32 v, i;
+
+	config_use(&configs[0]);
+	test_name = "canonical models";
+	for (i = 0; i < nr_models; i++) {
+		model_rnd(&m);
+		case_model(&m);
+		for (v = 0; v < ARRAY_SIZE(variants); v++)
+			run_canonical(&variants[v], &m);
+	}
+	pass();
 }
 
 static void print_usage(const char *name)
@@ -470,9 +528,11 @@ int main(int argc, char **argv)
 	if (cost)
 		return cost_run(json);
 
+	catch_crashes();
 	printf("TAP version 13\n");
 	test_variants(nr_models);
 	test_switch(nr_models);
+	test_canonical(nr_models);
 	printf("1..%u\n", nr_tests);
 	printf("# %u passed, 0 failed\n", nr_tests);
 	return 0;

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * What bodies call: entering and leaving programs and functions, and the
- * programs, which record what they are given. The kernel's code does not keep
- * the stack aligned as user space wants it, so these do.
+ * programs, which record what they are given.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,11 +13,10 @@
 #include "jit.h"
 #include "runtime.h"
 
-#define ALIGN_STACK	__attribute__((force_align_arg_pointer))
-
 struct event events[EVENTS_MAX];
 int nr_events;
-long refs;
+long target_refs;
+long refs[NR_REFS];
 int light;
 unsigned long light_calls;
 static int prog;
@@ -26,36 +24,68 @@ static int prog_has_session_cookie;
 static void *prog_ctx;
 void (*hook)(void);
 
-void *exec_alloc(unsigned long size)
+static struct {
+	char *mem, *at;
+	char *keep;			/* the end of what stays allocated */
+} areas[EXEC_AREAS];
+
+void *exec_alloc_in(enum exec_area area, unsigned long size)
 {
-	static char *at, *end;
+	typeof(*areas) *a = &areas[area];
 	char *mem;
 
-	size = (size + 63) & ~63UL;
-	if (end - at < (long)size) {
-		unsigned long len = size > 1 << 22 ? size : 1 << 22;
-
-		at = mmap(NULL, len, PROT_READ | PROT_WRITE | PROT_EXEC,
-			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_32BIT, -1, 0);
-		if (at == MAP_FAILED) {
+	if (!a->mem) {
+		a->mem = mmap(exec_addr(area), EXEC_SIZE,
+			      PROT_READ | PROT_WRITE | PROT_EXEC | EXEC_PROT,
+			      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | EXEC_FLAGS, -1, 0);
+		if (a->mem == MAP_FAILED) {
 			perror("mmap");
 			exit(2);
 		}
-		end = at + len;
+		a->keep = a->mem;
+		a->at = a->mem;
 	}
-	mem = at;
-	at += size;
+	size = (size + 63) & ~63UL;
+	if (size > EXEC_SIZE - (a->at - a->mem)) {
+		fprintf(stderr, "out of memory for code\n");
+		exit(2);
+	}
+	mem = a->at;
+	a->at += size;
 	return mem;
+}
+
+void *exec_alloc(unsigned long size)
+{
+	return exec_alloc_in(EXEC_NEAR, size);
+}
+
+void exec_keep(void)
+{
+	int i;
+
+	for (i = 0; i < EXEC_AREAS; i++)
+		areas[i].keep = areas[i].at;
+}
+
+void exec_reset(void)
+{
+	int i;
+
+	for (i = 0; i < EXEC_AREAS; i++) {
+		memset(areas[i].keep, 0, areas[i].at - areas[i].keep);
+		areas[i].at = areas[i].keep;
+	}
 }
 
 /* Memory for the JIT, which is not freed */
 
-ALIGN_STACK void *__kvmalloc_node_noprof(unsigned long size)
+FROM_JIT void *__kvmalloc_node_noprof(unsigned long size)
 {
 	return exec_alloc(size);
 }
 
-ALIGN_STACK void *execmem_alloc(int type, unsigned long size)
+FROM_JIT void *execmem_alloc(int type, unsigned long size)
 {
 	return exec_alloc(size);
 }
@@ -70,6 +100,16 @@ void kvfree(const void *mem)
 
 void execmem_free(void *mem)
 {
+}
+
+long refs_sum(void)
+{
+	long sum = 0;
+	int i;
+
+	for (i = 0; i < NR_REFS; i++)
+		sum += refs[i];
+	return sum;
 }
 
 /*
@@ -181,50 +221,50 @@ static void light_ref(long nr)
 	rcu_unlock();
 }
 
-ALIGN_STACK unsigned long long runtime_enter(void *p, void *run_ctx)
+FROM_JIT unsigned long long runtime_enter(void *p, void *run_ctx)
 {
 	if (light)
 		return light_enter(run_ctx);
-	call_depth--;
+	from_jit_returns();
 	prog = jit_prog_index(p);
 	prog_has_session_cookie = jit_prog_has_session_cookie(p);
 	prog_ctx = run_ctx;
 	return 1;
 }
 
-ALIGN_STACK void runtime_exit(void *p, unsigned long long start, void *run_ctx)
+FROM_JIT void runtime_exit(void *p, unsigned long long start, void *run_ctx)
 {
 	if (light) {
 		light_exit(start, run_ctx);
 		return;
 	}
-	call_depth--;
+	from_jit_returns();
 	if (start != 1 || prog != jit_prog_index(p) || prog_ctx != run_ctx)
 		nr_events = EVENTS_MAX + 1;
 }
 
-ALIGN_STACK void __bpf_tramp_enter(void *im)
+FROM_JIT void __bpf_tramp_enter(void *im)
 {
 	if (light) {
 		light_ref(1);
 		return;
 	}
-	call_depth--;
-	refs++;
+	from_jit_returns();
+	++*jit_refs(im);
 }
 
-ALIGN_STACK void __bpf_tramp_exit(void *im)
+FROM_JIT void __bpf_tramp_exit(void *im)
 {
 	if (light) {
 		light_ref(-1);
 		return;
 	}
-	call_depth--;
-	refs--;
+	from_jit_returns();
+	--*jit_refs(im);
 }
 
 /* The layout that bpf_get_func_arg(), bpf_get_func_ip() and others go by. */
-ALIGN_STACK unsigned int runtime_prog(unsigned long long *ctx, void *insns)
+FROM_JIT unsigned int runtime_prog(unsigned long long *ctx, void *insns)
 {
 	struct event *e = &events[nr_events];
 	int i;
@@ -233,20 +273,19 @@ ALIGN_STACK unsigned int runtime_prog(unsigned long long *ctx, void *insns)
 		light_calls++;
 		return 0;
 	}
-	call_depth--;
+	from_jit_returns();
 	if (nr_events >= EVENTS_MAX)
 		return 0;
 	nr_events++;
 	memset(e, 0, sizeof(*e));
 	e->prog = prog;
-	e->refs = refs;
 	e->cookie = jit_run_ctx_cookie(prog_ctx);
 	e->nr_args = ctx[-1] & 0xff;
 	e->is_return = ctx[-1] >> 63;
 	/* those without find what was left by others */
 	e->cookie_slot = prog_has_session_cookie ? ctx[-1] >> 8 & 0xff : 0;
 	e->ip = ctx[-2];
-	for (i = 0; i < e->nr_args && i <= JIT_ARGS_MAX; i++)
+	for (i = 0; i < e->nr_args && i < ARG_SLOTS_MAX; i++)
 		e->args[i] = ctx[i];
 	e->ret = ctx[e->nr_args];
 	if (e->cookie_slot) {
@@ -256,8 +295,9 @@ ALIGN_STACK unsigned int runtime_prog(unsigned long long *ctx, void *insns)
 	return 0;
 }
 
-ALIGN_STACK void target_hook(void)
+FROM_JIT void target_hook(void)
 {
+	target_refs = refs_sum();
 	if (hook)
 		hook();
 }

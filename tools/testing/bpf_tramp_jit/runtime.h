@@ -8,20 +8,21 @@
 struct event {
 	int prog;
 	int is_return;
-	int refs;			/* images in which a function is called */
 	int nr_args;
 	int cookie_slot;
 	unsigned long ip;
 	unsigned long ret;
 	unsigned long cookie;
 	unsigned long session_cookie;
-	unsigned long args[JIT_ARGS_MAX + 1];
+	unsigned long args[ARG_SLOTS_MAX];
 };
 
 extern struct event events[EVENTS_MAX];
 extern int nr_events;			/* more than EVENTS_MAX: programs were mixed up */
 extern int light;			/* programs count only, for measuring */
 extern unsigned long light_calls;
+extern long target_refs;		/* images that were entered when the function ran */
+long refs_sum(void);
 extern void (*hook)(void);		/* called in the function */
 
 #endif /* _BPF_TRAMP_JIT_RUNTIME_H */

@@ -386,7 +386,7 @@ struct bpf_trampoline *bpf_tramp_tr_alloc(const struct bpf_tramp_set *set)
 	return tr;
 }
 
-bool bpf_tramp_prog_calls_orig(const struct bpf_prog *prog)
+bool bpf_tramp_prog_thunk_calls(const struct bpf_prog *prog)
 {
 	return prog->calls_orig;
 }
@@ -657,13 +657,13 @@ void bpf_tramp_thunks_add(struct bpf_tramp_thunks *thunks, struct bpf_tramp_set 
 }
 
 /* The number of the block and that of the thunk */
-s32 bpf_tramp_thunks_get(const struct bpf_tramp_thunks *thunks, u32 i)
+unsigned long bpf_tramp_thunks_get(const struct bpf_tramp_thunks *thunks, u32 i)
 {
 	CHECK(i < thunks->nr && thunks->written);
 	return thunks->id * MAX_FNS + i;
 }
 
-unsigned long bpf_tramp_thunk_addr(const struct bpf_tramp_set *set, s32 thunk)
+unsigned long bpf_tramp_thunk_addr(const struct bpf_tramp_set *set, unsigned long thunk)
 {
 	struct bpf_tramp_thunks *thunks;
 
@@ -704,7 +704,7 @@ void bpf_tramp_thunks_free(struct bpf_tramp_thunks *thunks)
 	thunks_free(thunks);
 }
 
-void bpf_tramp_thunk_put(struct bpf_tramp_set *set, s32 nr)
+void bpf_tramp_thunk_put(struct bpf_tramp_set *set, unsigned long nr)
 {
 	unsigned long addr = bpf_tramp_thunk_addr(set, nr);
 	struct thunk *thunk = thunk_find(addr);

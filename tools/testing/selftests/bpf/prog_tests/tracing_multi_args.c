@@ -278,7 +278,7 @@ out:
 
 void serial_test_tracing_multi_args(void)
 {
-#ifndef __x86_64__
+#if !defined(__x86_64__) && !defined(__aarch64__)
 	test__skip();
 	return;
 #endif

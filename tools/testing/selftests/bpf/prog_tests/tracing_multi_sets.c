@@ -369,6 +369,31 @@ static void test_random_mixed(struct env_sets *t)
 }
 
 /*
+ * On arm64 branches do not reach all memory: every other trampoline or block of
+ * thunks, at random, is where they do not.
+ */
+static void test_random_far(struct env_sets *t)
+{
+	static const char * const settings[][2] = {
+		{ DEBUGFS "fail_function/bpf_near_alloc/retval", "0" },
+		{ DEBUGFS "fail_function/verbose", "0" },
+		{ DEBUGFS "fail_function/times", "-1" },
+		{ DEBUGFS "fail_function/probability", "50" },
+	};
+	int i;
+
+	if (write_str(DEBUGFS "fail_function/inject", "bpf_near_alloc")) {
+		test__skip();
+		return;
+	}
+	for (i = 0; i < ARRAY_SIZE(settings); i++)
+		ASSERT_OK(write_str(settings[i][0], settings[i][1]), settings[i][0]);
+	test_random_mixed(t);
+	write_str(DEBUGFS "fail_function/probability", "0");
+	write_str(DEBUGFS "fail_function/inject", "\n");
+}
+
+/*
  * Later links run first, also where links of other kinds came between; what
  * sets_check() verifies after each step of each test, for the longest lists.
  */
@@ -962,7 +987,7 @@ void serial_test_tracing_multi_sets(void)
 {
 	struct env_sets t;
 
-#ifndef __x86_64__
+#if !defined(__x86_64__) && !defined(__aarch64__)
 	test__skip();
 	return;
 #endif
@@ -994,6 +1019,8 @@ void serial_test_tracing_multi_sets(void)
 		test_random_fentry(&t);
 	if (test__start_subtest("random_mixed"))
 		test_random_mixed(&t);
+	if (test__start_subtest("random_far"))
+		test_random_far(&t);
 	if (test__start_subtest("concurrent_fentry"))
 		test_concurrent_fentry(&t);
 	if (test__start_subtest("concurrent_mixed"))

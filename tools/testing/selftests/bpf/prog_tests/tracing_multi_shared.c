@@ -654,7 +654,7 @@ void serial_test_tracing_multi_shared(void)
 {
 	struct shared_env t;
 
-#ifndef __x86_64__
+#if !defined(__x86_64__) && !defined(__aarch64__)
 	test__skip();
 	return;
 #endif

@@ -20,8 +20,6 @@
  * Failures, one at a time
  */
 
-#define DEBUGFS		"/sys/kernel/debug/"
-
 static const struct {
 	const char *file;
 	const char *val;
@@ -43,18 +41,6 @@ static const char * const fault_functions[] = {
 	"bpf_tramp_body_switch",
 	"bpf_tramp_thunks_write",
 };
-
-static int write_str(const char *file, const char *val)
-{
-	int fd, err;
-
-	fd = open(file, O_WRONLY | O_TRUNC);
-	if (fd < 0)
-		return -errno;
-	err = write(fd, val, strlen(val)) < 0 ? -errno : 0;
-	close(fd);
-	return err;
-}
 
 static bool faults_setup(void)
 {
@@ -700,7 +686,7 @@ void serial_test_tracing_multi_stress(void)
 	char name[64];
 	int i;
 
-#ifndef __x86_64__
+#if !defined(__x86_64__) && !defined(__aarch64__)
 	test__skip();
 	return;
 #endif

@@ -22,7 +22,7 @@ do_call:
 	movl	$12, %ecx
 	cld
 	rep movsq
-	movq	%rsp, CALL_RSP(%rax)
+	movq	%rsp, CALL_SP(%rax)
 
 	movq	$0xb0b0b0b0, %rbx
 	movq	$0xb1b1b1b1, %rbp
@@ -40,7 +40,7 @@ do_call:
 	call	*CALL_FN(%rax)
 
 	movq	current_call, %rcx
-	movq	%rsp, CALL_RSP + 8(%rcx)
+	movq	%rsp, CALL_SP + 8(%rcx)
 	movq	%rax, CALL_RET(%rcx)
 	movq	%rbx, CALL_SAVED + 0(%rcx)
 	movq	%rbp, CALL_SAVED + 8(%rcx)

@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* How functions are called, and what is checked of it beyond what is common */
+#include <sys/auxv.h>
+#include <sys/mman.h>
+
+#include "test.h"
+
+/* Sites branch to ftrace_caller() even if a trampoline is in reach. */
+#define BY_FTRACE	1
+
+static const struct config configs[] = {
+	{ "all in reach" },
+	{ "by way of ftrace_caller", BY_FTRACE },
+	{ "images out of reach", .gate = EXEC_LOW, .thunk = EXEC_LOW,
+	  .image = { EXEC_HIGH, EXEC_LOW } },
+	{ "gates out of reach of thunks", .gate = EXEC_HIGH, .thunk = EXEC_LOW,
+	  .image = { EXEC_HIGH, EXEC_LOW } },
+	{ "out of reach of functions", .site = EXEC_LOW, .gate = EXEC_HIGH, .thunk = EXEC_HIGH,
+	  .image = { EXEC_HIGH, EXEC_LOW } },
+};
+
+static bool in_reach(const void *from, const void *to)
+{
+	return to - from >= -(128L << 20) && to - from < 128L << 20;
+}
+
+/* The program is at 96 MiB, with this behind its code. */
+static char room[112 << 20] __aligned(1 << 16);
+
+void *exec_addr(enum exec_area area)
+{
+	switch (area) {
+	case EXEC_LOW:
+		return (void *)(4UL << 20);
+	case EXEC_HIGH:
+		return room + sizeof(room) - EXEC_SIZE;
+	default:
+		return room;
+	}
+}
+
+/* Is what is to be out of reach so, and the rest not? */
+static void arch_config(void)
+{
+	void *low = exec_addr(EXEC_LOW), *near = exec_addr(EXEC_NEAR), *high = exec_addr(EXEC_HIGH);
+
+	CHECK(!in_reach(low + EXEC_SIZE, high), "low to high");
+	CHECK(in_reach(low, near + EXEC_SIZE), "low to near");
+	CHECK(in_reach(near, high + EXEC_SIZE), "near to high");
+	CHECK(in_reach(low, target), "low to the program");
+	CHECK(in_reach(high + EXEC_SIZE, target), "high to the program");
+}
+
+/* Code that was made for BTI is checked for it if this processor can. */
+int exec_prot(void)
+{
+	return jit_bti() && (getauxval(AT_HWCAP2) & HWCAP2_BTI) ? PROT_BTI : 0;
+}
+
+/* With the first argument that is on the stack all that follow are. */
+static bool arg_in_regs(const struct args *a, int slots)
+{
+	return !a->nr_stack && a->nr_regs + slots <= NR_ARG_REGS;
+}
+
+/* What is left of its last slot is garbage, which programs do not see. */
+static void arg_on_stack(struct args *a, u8 size)
+{
+	if (size % 8)
+		a->ctx[a->nr - 1] &= ~0UL >> (64 - size % 8 * 8);
+}
+
+/* What call.S has put into the registers that a call leaves as they are */
+static const u64 saved_values[NR_SAVED] = {
+	X18_VALUE, 0x1919, 0x2020, 0x2121, 0x2222, 0x2323, 0x2424, 0x2525, 0x2626, 0x2727,
+	0x2828, NR_STACK_SLOTS * 8
+};
+
+/* As programs see it: a constant is taken for an address of the kernel. */
+static u64 func_ip(bool shared, u32 fn)
+{
+	return shared ? sites[fn].func : sites[fn].func | 0xffffUL << 48;
+}
+
+static const char *bad_frames;
+
+/* Frame records are of the function at its entry, and of its caller. */
+void check_frames(const unsigned long *fp, unsigned long sp)
+{
+	const unsigned long *caller = (void *)current_call->sp[0] + NR_STACK_SLOTS * 8;
+	const unsigned long *func = (void *)fp[0];
+
+	if (fp[1] != current_call->fn + (jit_bti() ? 12 : 8))
+		bad_frames = "not the function";
+	else if (func[1] != (unsigned long)call_return)
+		bad_frames = "not its caller";
+	else if ((void *)func[0] != caller)
+		bad_frames = "not its caller's frame";
+	else if (sp % 16)
+		bad_frames = "stack not aligned";
+}
+
+static void check_arch(const struct variant *v, const struct args *a)
+{
+	const struct seen_more *more = &seen.more;
+	bool returns = more->lr == (unsigned long)call_return;
+
+	CHECK(!bad_frames, "%s", bad_frames);
+	CHECK(seen.sp % 16 == 0, "function's stack is not aligned: %lx", seen.sp);
+	CHECK(more->x8 == X8_VALUE, "x8: %lx", more->x8);
+	CHECK(more->x18 == X18_VALUE, "x18: %lx", more->x18);
+	CHECK(returns == !v->calls_orig, "function returns to %lx", more->lr);
+	if (v->calls_orig)
+		return;
+	CHECK(seen.sp == a->call.sp[0], "function's stack off by %ld", a->call.sp[0] - seen.sp);
+	CHECK(more->fp == a->call.sp[0] + NR_STACK_SLOTS * 8, "x29: %lx", more->fp);
+}

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* How functions are called, and what is checked of it beyond what is common */
+#include "test.h"
+
+static const struct config configs[] = {
+	{ "no mitigations", 0 },
+	{ "IBT", JIT_IBT },
+	{ "retpolines", JIT_RETPOLINE },
+	{ "LFENCE retpolines", JIT_LFENCE },
+	{ "return thunks", JIT_RETHUNK | JIT_RETPOLINE },
+	{ "call depth tracking", JIT_CALL_DEPTH | JIT_RETHUNK | JIT_RETPOLINE },
+	{ "IBT and call depth tracking", JIT_IBT | JIT_CALL_DEPTH | JIT_RETHUNK },
+};
+
+static void arch_config(void)
+{
+	jit_set_features(config->flags);
+}
+
+static bool arg_in_regs(const struct args *a, int slots)
+{
+	return a->nr_regs + slots <= NR_ARG_REGS;
+}
+
+/* Of a single stack slot the upper half is garbage. */
+static void arg_on_stack(struct args *a, u8 size)
+{
+	memset(a->mask, 0xff, sizeof(a->mask));
+	if (a->nr_stack == 1 && size <= 4)
+		a->mask[a->nr - 1] = 0xffffffff;
+}
+
+/* What call.S has put into the registers that a call leaves as they are */
+static const u64 saved_values[NR_SAVED] = {
+	0xb0b0b0b0, 0xb1b1b1b1, 0xc2c2c2c2, 0xc3c3c3c3, 0xc4c4c4c4, 0xc5c5c5c5,
+};
+
+/* As programs see it */
+static u64 func_ip(bool shared, u32 fn)
+{
+	return sites[fn].func;
+}
+
+static void check_arch(const struct variant *v, const struct args *a)
+{
+	/* the dedicated ones that are entered by jmp account for a call too many */
+	if ((config->flags & JIT_CALL_DEPTH) && (v->shared || !v->calls_orig))
+		CHECK(!call_depth, "call depth off by %d", call_depth);
+	call_depth = 0;
+}
