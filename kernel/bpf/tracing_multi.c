@@ -13,7 +13,8 @@
 #include <linux/module.h>
 #include <linux/rcupdate.h>
 #include <linux/slab.h>
-#include <linux/sort.h>
+#include <linux/string.h>
+#include <linux/stringhash.h>
 #include <linux/workqueue.h>
 
 #include "trampoline.h"
@@ -24,6 +25,9 @@
  * symbols of the kernel.
  */
 #define RESOLVE_BULK	2048
+
+/* Most bytes that a patchable entry is behind the function's address */
+#define ENTRY_MAX	8
 
 /**
  * arch_bpf_canonical_model - representative of a function model's class
@@ -579,107 +583,146 @@ void bpf_tramp_cookies_put(struct bpf_tramp_cookies *cookies)
  * Links
  */
 
+/* A name to look up. Names may be there more than once. */
 struct name {
+	struct hlist_node node;
 	const char *name;
-	u32 idx;
+	u64 hash;
+	unsigned long *ip;
 };
 
-static int name_cmp(const void *a, const void *b)
+/* Names by hash: most symbols of the kernel are none of them. */
+struct names {
+	struct hlist_head *buckets;
+	u32 mask;
+	u32 left;
+	struct name v[];
+};
+
+static struct names *names_alloc(u32 nr)
 {
-	return strcmp(((const struct name *)a)->name, ((const struct name *)b)->name);
+	u32 buckets = roundup_pow_of_two(nr);
+	struct names *names;
+
+	names = kvzalloc_flex(*names, v, nr);
+	if (!names)
+		return NULL;
+	names->mask = buckets - 1;
+	names->buckets = kvzalloc_objs(*names->buckets, buckets);
+	if (names->buckets)
+		return names;
+	kvfree(names);
+	return NULL;
+}
+
+static void names_free(struct names *names)
+{
+	kvfree(names->buckets);
+	kvfree(names);
+}
+
+static u64 name_hash(const char *name)
+{
+	return hashlen_string(NULL, name);
+}
+
+static struct hlist_head *names_bucket(struct names *names, u64 hash)
+{
+	return &names->buckets[hashlen_hash(hash) & names->mask];
+}
+
+static void names_add(struct names *names, const char *name, unsigned long *ip)
+{
+	struct name *n = &names->v[names->left++];
+
+	n->name = name;
+	n->hash = name_hash(name);
+	n->ip = ip;
+	hlist_add_head(&n->node, names_bucket(names, n->hash));
 }
 
 /*
- * ftrace_lookup_symbols() for names, which are sorted here; names that occur
- * more than once get the same address. Names that are not found get none.
+ * Ftrace location of a function, if its address follows from it: no look-up of
+ * the function's size is needed then.
  */
-static int resolve_names(struct name *names, u32 nr, unsigned long *addrs)
+static unsigned long entry_location(unsigned long addr)
 {
-	unsigned long *uniq_addrs __free(kvfree) = NULL;
-	const char **uniq __free(kvfree) = NULL;
-	u32 i, nr_uniq = 0;
+	unsigned long ip = ftrace_location_range(addr, addr + ENTRY_MAX);
 
-	uniq = kvmalloc_objs(*uniq, nr);
-	uniq_addrs = kvmalloc_objs(*uniq_addrs, nr);
-	if (!uniq || !uniq_addrs)
-		return -ENOMEM;
+	return ip && ftrace_get_symaddr(ip) == addr ? ip : 0;
+}
 
-	/* BTF of the kernel is sorted by name, and the ids are sorted */
-	for (i = 1; i < nr && strcmp(names[i - 1].name, names[i].name) <= 0; i++)
-		;
-	if (i < nr)
-		sort_nonatomic(names, nr, sizeof(*names), name_cmp, NULL);
-	for (i = 0; i < nr; i++)
-		if (!i || strcmp(names[i].name, names[i - 1].name))
-			uniq[nr_uniq++] = names[i].name;
+/* A name can have several symbols: the first one that can be traced counts. */
+static int names_resolve(void *data, const char *name, unsigned long addr)
+{
+	struct names *names = data;
+	u64 hash = name_hash(name);
+	struct name *n;
 
-	/* says only whether all were found */
-	ftrace_lookup_symbols(uniq, nr_uniq, uniq_addrs);
-
-	nr_uniq = 0;
-	for (i = 0; i < nr; i++) {
-		if (i && strcmp(names[i].name, names[i - 1].name))
-			nr_uniq++;
-		addrs[names[i].idx] = uniq_addrs[nr_uniq];
+	hlist_for_each_entry(n, names_bucket(names, hash), node) {
+		if (n->hash != hash || strcmp(n->name, name) || *n->ip)
+			continue;
+		*n->ip = entry_location(addr);
+		if (!*n->ip && !ftrace_location(addr))
+			break;
+		names->left--;
 	}
-	return 0;
+	return !names->left;
 }
 
 /**
- * bpf_tracing_multi_resolve - look up the addresses of functions in bulk
+ * bpf_tracing_multi_resolve - look up the locations of functions in bulk
  * @prog: program that is to be attached to them
  * @ids: BTF ids in the BTF object of @prog's target
  * @cnt: number of @ids
- * @addrs: array for their addresses. Where it is left 0,
- *         bpf_check_attach_btf_id_multi() does the look-up and tells errors
+ * @ips: array for their ftrace locations. Where it is left 0,
+ *       bpf_check_attach_btf_id_multi() does the look-up and tells errors
  *
  * Functions that are sites are known. A few others are cheaper looked up one
  * by one; many are looked up in one pass over all symbols.
  *
  * Context: may sleep; takes bpf_tramp_sets_mutex.
- * Return: 0, -ENOMEM, or -ENOENT if an id is none of a function with a symbol.
+ * Return: 0, -ENOMEM, -EINVAL if an id is none of a function, or -ENOENT if one
+ *         has no symbol that can be traced.
  */
 int bpf_tracing_multi_resolve(const struct bpf_prog *prog, const u32 *ids, u32 cnt,
-			      unsigned long *addrs)
+			      unsigned long *ips)
 {
 	struct btf *btf = prog->aux->attach_btf;
-	struct name *names __free(kvfree) = NULL;
 	u32 i, nr = 0, obj_id = btf_obj_id(btf);
 	struct bpf_tramp_site *site;
 	const struct btf_type *t;
-	int err;
+	struct names *names;
+	const char *name;
+	int err = 0;
 
 	mutex_lock(&bpf_tramp_sets_mutex);
 	for (i = 0; i < cnt; i++) {
 		site = bpf_tramp_site_find(obj_id, ids[i]);
-		addrs[i] = site ? site->ip - site->set->class.ip_off : 0;
+		ips[i] = site ? entry_location(site->ip - site->set->class.ip_off) : 0;
 		nr += !site;
 	}
 	mutex_unlock(&bpf_tramp_sets_mutex);
 	if (nr < RESOLVE_BULK || btf_is_module(btf))
 		return 0;
 
-	names = kvmalloc_objs(*names, nr);
+	names = names_alloc(nr);
 	if (!names)
 		return -ENOMEM;
-	for (i = 0, nr = 0; i < cnt; i++) {
-		if (addrs[i])
+	for (i = 0; i < cnt && !err; i++) {
+		if (ips[i])
 			continue;
 		t = btf_type_by_id(btf, ids[i]);
-		if (!t || !btf_type_is_func(t))
-			return -EINVAL;
-		names[nr].name = btf_name_by_offset(btf, t->name_off);
-		if (!names[nr].name)
-			return -EINVAL;
-		names[nr++].idx = i;
+		name = t && btf_type_is_func(t) ? btf_name_by_offset(btf, t->name_off) : NULL;
+		if (name)
+			names_add(names, name, &ips[i]);
+		else
+			err = -EINVAL;
 	}
-	err = resolve_names(names, nr, addrs);
-	if (err)
-		return err;
-	for (i = 0; i < nr; i++)
-		if (!addrs[names[i].idx])
-			return -ENOENT;
-	return 0;
+	if (!err && !kallsyms_on_each_symbol(names_resolve, names))
+		err = -ENOENT;
+	names_free(names);
+	return err;
 }
 
 /*
@@ -691,9 +734,9 @@ static u32 prog_checked(const struct bpf_prog *prog)
 	return BIT(2 * prog_calls_orig(prog) + prog->sleepable);
 }
 
-static int fill_req(struct bpf_prog *prog, u32 id, unsigned long addr, struct bpf_tramp_req *req)
+static int fill_req(struct bpf_prog *prog, u32 id, unsigned long ip, struct bpf_tramp_req *req)
 {
-	struct bpf_attach_target_info tgt_info = { .tgt_addr = addr };
+	struct bpf_attach_target_info tgt_info = { .tgt_addr = ip ? ftrace_get_symaddr(ip) : 0 };
 	struct btf *btf = prog->aux->attach_btf;
 	struct bpf_tramp_site *site;
 	int err;
@@ -715,7 +758,7 @@ static int fill_req(struct bpf_prog *prog, u32 id, unsigned long addr, struct bp
 	err = bpf_check_attach_btf_id_multi(btf, prog, id, &tgt_info);
 	if (err)
 		return err;
-	req->ip = ftrace_location(tgt_info.tgt_addr);
+	req->ip = ip ?: ftrace_location(tgt_info.tgt_addr);
 	class_init(&req->class, &tgt_info.fmodel, req->ip, tgt_info.tgt_addr);
 	return 0;
 }
@@ -724,9 +767,8 @@ static int fill_req(struct bpf_prog *prog, u32 id, unsigned long addr, struct bp
  * bpf_trampoline_multi_attach - attach a tracing_multi link
  * @prog: its program
  * @ids: BTF ids of the functions
- * @link: link with @ips set by bpf_tracing_multi_resolve(); they are replaced
- *        by the ftrace locations, or freed if bpf_tracing_multi_ip() does
- *        without
+ * @link: link with @ips set by bpf_tracing_multi_resolve(); the others are
+ *        added, or all freed if bpf_tracing_multi_ip() does without
  *
  * Context: may sleep; takes all trampoline locks.
  * Return: 0, or an error with nothing changed: those of
