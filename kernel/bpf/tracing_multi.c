@@ -397,9 +397,9 @@ ALLOW_ERROR_INJECTION(bpf_tramp_body_prepare, ERRNO);
 
 /**
  * arch_bpf_entry_switch - send the entry of a set to another image
- * @entry: the image at whose start the entry is, a nop in the beginning
+ * @entry: the image at whose start the entry is
  * @old: where the entry leads, may be @entry
- * @im: where it is to lead
+ * @im: where it is to lead, never @entry
  *
  * Context: may sleep; takes text_mutex.
  * Return: 0 or an error, with the entry unchanged.

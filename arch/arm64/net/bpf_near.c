@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Memory for trampolines in reach of the kernel's branches, ±128 MiB, so that a
- * traced function branches to its trampoline directly. It is where modules are.
+ * traced function branches to its trampoline directly. The memory of BPF programs
+ * can be anywhere, and is far away as a rule with KASLR. Then trampolines are
+ * where modules are.
  *
  * Where that is full, or the kernel too large, trampolines are in the memory of
- * BPF programs; ftrace_caller() then goes between.
+ * BPF programs nevertheless; ftrace_caller() then goes between.
  */
 #include <linux/error-injection.h>
 #include <linux/execmem.h>
@@ -29,14 +31,22 @@
 static DEFINE_MUTEX(near_mutex);
 static struct gen_pool *near_pool;
 
-/* Is all of it in reach of all of the kernel's text? */
-static bool is_near(void *mem, unsigned int size)
+/**
+ * bpf_mem_is_far - is memory out of reach of branches of the kernel's text?
+ * @mem: the memory
+ * @size: in bytes
+ *
+ * Return: true, or false if all of the text can branch to all of the memory, and
+ *         back.
+ */
+bool bpf_mem_is_far(void *mem, unsigned int size)
 {
 	void *first = min_t(void *, mem, _stext);
 	void *last = max_t(void *, mem + size, _etext);
 
-	return bpf_in_reach(first, last);
+	return !bpf_in_reach(first, last);
 }
+ALLOW_ERROR_INJECTION(bpf_mem_is_far, TRUE);
 
 static int near_grow(unsigned int size)
 {
@@ -48,7 +58,7 @@ static int near_grow(unsigned int size)
 	if (!mem)
 		return -ENOMEM;
 	err = -ENOMEM;
-	if (!is_near(mem, size))
+	if (bpf_mem_is_far(mem, size))
 		goto out_free;
 	memset32(mem, (__force u32)cpu_to_le32(AARCH64_BREAK_FAULT), size / AARCH64_INSN_SIZE);
 	err = set_memory_rox((unsigned long)mem, size >> PAGE_SHIFT);
@@ -86,7 +96,6 @@ void *bpf_near_alloc(unsigned int size)
 		pr_info_once("bpf: no memory in reach of the kernel's text for a trampoline: it is called by way of ftrace_caller()\n");
 	return (void *)mem;
 }
-ALLOW_ERROR_INJECTION(bpf_near_alloc, NULL);
 
 /**
  * bpf_near_free - free memory of bpf_near_alloc()

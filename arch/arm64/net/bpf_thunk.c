@@ -66,7 +66,7 @@ static int switch_branch(void *at, struct bpf_far *far, const void *to)
  * arch_bpf_entry_switch - send the entry of a set to another image
  * @entry: the image at whose start the entry is
  * @old: where the entry leads, may be @entry
- * @im: where it is to lead
+ * @im: where it is to lead, never @entry
  *
  * Context: may sleep; takes text_mutex.
  * Return: 0 or an error, with the entry unchanged.

@@ -369,20 +369,20 @@ static void test_random_mixed(struct env_sets *t)
 }
 
 /*
- * On arm64 branches do not reach all memory: every other trampoline or block of
- * thunks, at random, is where they do not.
+ * On arm64 branches do not reach all memory: about half of the trampolines and
+ * blocks of thunks are in other memory than the rest, out of its reach.
  */
 static void test_random_far(struct env_sets *t)
 {
 	static const char * const settings[][2] = {
-		{ DEBUGFS "fail_function/bpf_near_alloc/retval", "0" },
+		{ DEBUGFS "fail_function/bpf_mem_is_far/retval", "1" },
 		{ DEBUGFS "fail_function/verbose", "0" },
 		{ DEBUGFS "fail_function/times", "-1" },
 		{ DEBUGFS "fail_function/probability", "50" },
 	};
 	int i;
 
-	if (write_str(DEBUGFS "fail_function/inject", "bpf_near_alloc")) {
+	if (write_str(DEBUGFS "fail_function/inject", "bpf_mem_is_far")) {
 		test__skip();
 		return;
 	}
