@@ -28,7 +28,9 @@ apt_mirror() {
 }
 
 # apt_private <name> <suites ...>: set APT_OPTS to a private configuration
-# with the machine's own suites and these, and fetch its package lists.
+# with these suites and fetch its package lists. With APT_WITH_OWN the machine's
+# own suites, too; with APT_FOREIGN=<Debian's name> another architecture, of
+# which nothing counts as installed.
 apt_private() {
 	local dir=$CACHE/apt/$1 mirror suite uri comp key=/usr/share/keyrings/debian-archive-keyring.gpg opt=
 
@@ -57,5 +59,15 @@ apt_private() {
 		-o "APT::Update::Error-Mode=any"
 		-o "Acquire::Retries=3"
 	)
+	if [ -n "${APT_FOREIGN:-}" ]; then
+		: >"$dir/status"
+		APT_OPTS+=(
+			-o "APT::Architecture=$APT_FOREIGN"
+			-o "APT::Architectures::=$APT_FOREIGN"
+			-o "Dir::State=$dir"
+			-o "Dir::State::Status=$dir/status"
+			-o "Debug::NoLocking=1"
+		)
+	fi
 	apt-get "${APT_OPTS[@]}" -qq update >"$dir/update.log" 2>&1
 }

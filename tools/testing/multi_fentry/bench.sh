@@ -13,17 +13,16 @@ set -euo pipefail
 # on_kernel <base|patched> <name> <arguments ...>
 on_kernel() {
 	mfentry_run "$1" "$2" "${@:3}" --functions "$COMMON" --json "/run/out/$2.json" \
-		>"$LOGS/$2-$1.log"
+		>"$LOGS/$2-$1$TAG.log"
 }
 
 # measure <arguments of bench ...>: by the clock, one after the other; by
 # instructions, which do not depend on what else runs; and what a hit costs.
 measure() {
 	export TIMEOUT=${TIMEOUT:-3600}
-	msg "measuring by the clock: base, patched ..."
-	on_kernel base bench bench "$@"
-	on_kernel patched bench bench "$@"
-	msg "measuring by instruction count: base and patched ..."
+	msg "measuring by the clock: ${KERNELS[*]} ..."
+	one_by_one on_kernel bench bench "$@"
+	msg "measuring by instruction count: ${KERNELS[*]} ..."
 	ICOUNT=1 side_by_side on_kernel icount bench --unit instructions --repeat 1 "$@"
 	ICOUNT=1 side_by_side on_kernel hit hit --unit instructions
 	keep bench bench
@@ -31,19 +30,16 @@ measure() {
 	keep hit hit
 	msg "measuring fexit.multi by the clock: patched ..."
 	mfentry_run patched fexit bench --fexit --n all --repeat 1 --json /run/out/fexit.json \
-		>"$LOGS/fexit-patched.log"
-	cp "$BUILD/vm-out/fexit-patched/fexit.json" "$RESULTS/fexit.json"
+		>"$LOGS/fexit-patched$TAG.log"
+	cp "$BUILD/vm-out/fexit-patched$TAG/fexit.json" "$RESULTS/fexit.json"
 }
 
 compare() {
-	python3 "$WORKSHOP/mfentry/compare.py" --json "$RESULTS/bench.json" \
-		--fexit "$RESULTS/fexit.json" "$@" \
-		"$RESULTS"/bench-{base,patched}.json "$RESULTS"/icount-{base,patched}.json \
-		"$RESULTS"/hit-{base,patched}.json
+	compare_results "--json=$RESULTS/bench.json" "--fexit=$RESULTS/fexit.json" "$@" \
+		bench icount hit
 }
 
 main() {
-	x86_only
 	get_kernels
 	build_mfentry
 	common_functions
@@ -52,6 +48,8 @@ main() {
 		# shellcheck disable=SC2086 # arguments are words
 		measure ${ARGS:-}
 		compare
+		# their unit test is x86's, so far
+		[ "$ARCH" = x86_64 ] || exit 0
 		echo "the trampolines' code on this machine's processor, without a guest:"
 		"$WORKSHOP/unit.sh" cost
 		;;

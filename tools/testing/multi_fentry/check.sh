@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0
 # All tests, from nothing. Ends with "N passed, M failed"; fails if M > 0.
+# ARCH=arm64: all that depend on the architecture, for that one.
 # What each step said is in build/log/check-<step>.log.
 set -euo pipefail
 # shellcheck source=lib.sh
@@ -32,7 +33,7 @@ verdict() {
 # step <name> <command ...>: one test. While it runs its progress is seen;
 # when it fails, the end of what it said.
 step() {
-	local name=$1 log=$LOGS/check-${1// /-}.log
+	local name=$1 log=$LOGS/check$TAG-${1// /-}.log
 
 	shift
 	msg "--- $name"
@@ -70,7 +71,7 @@ count_selftests() {
 		skipped) msg "note: selftest $t was skipped: nothing for it to test on this kernel" ;;
 		*) [ "$p" != OK ] || PASSED=$((PASSED + 1)) ;;
 		esac
-	done < <(tail -n +2 "$LOGS/selftests.table")
+	done < <(tail -n +2 "$LOGS/selftests$TAG.table")
 }
 
 new_tests() {
@@ -95,7 +96,7 @@ repeat_new_tests() {
 	mapfile -t tests <"$LOGS/repeat.list"
 	TIMEOUT=$((REPEAT * 1200)) "$WORKSHOP/selftests.sh" one "${tests[@]}" >"$LOGS/repeat.log" || return 1
 	awk '$1 != "OK" { bad = 1; print } END { exit bad }' \
-		"$BUILD/vm-out/selftests-patched-one/results"
+		"$BUILD/vm-out/selftests-patched$TAG-one/results"
 }
 
 # libbpf's check of its symbols, bpftool's of its command lists. "all" and
@@ -112,35 +113,40 @@ check_libbpf_bpftool() {
 # The compiler's and sparse's further warnings, on the files that are all ours:
 # sparse of Debian 12 stumbles over some of the kernel's own headers.
 check_warnings() {
-	local sources objs log=$LOGS/warnings.log tree
+	local sources objs log=$LOGS/warnings$TAG.log tree cross=()
 
+	[ -z "$CROSS" ] || cross=(ARCH="$ARCH" CROSS_COMPILE="$CROSS")
 	tree=$("$WORKSHOP/kernel.sh" config patched)
-	mapfile -t sources < <(manifest_paths | grep -E '^(arch|kernel|lib|net)/.*\.c$' |
+	mapfile -t sources < <(manifest_paths | grep -E "^(arch/$SRCARCH|kernel|lib|net)/.*\.c$" |
 		while read -r f; do [ ! -e "$TOP/$f" ] || echo "$f"; done)
 	[ "${#sources[@]}" -gt 0 ] || return 0
 	objs=("${sources[@]/%.c/.o}")
 	(cd "$tree" && rm -f "${objs[@]}")
-	make -C "$tree" CC=gcc W=1 C=1 CHECK=sparse "${objs[@]}" >"$log" 2>&1 ||
+	make -C "$tree" "${cross[@]}" CC="${CROSS}gcc" W=1 C=1 CHECK=sparse "${objs[@]}" >"$log" 2>&1 ||
 		{ tail "$log"; return 1; }
 	! grep -E '(warning|error):' "$log" | grep -F -f <(printf '%s\n' "${sources[@]}")
 }
 
-main() {
-	x86_only
-	mkdir -p "$LOGS"
-	"$WORKSHOP/deps.sh"
+# What is no architecture's: once is enough.
+check_sources() {
 	step "scripts" check_scripts || true
 	step "manifest" "$WORKSHOP/series.sh" check || true
-	step "unit" "$WORKSHOP/unit.sh" || true
-	step "base kernel" "$WORKSHOP/kernel.sh" base || { skipped "all that boots"; finish; }
-	step "patched kernel" "$WORKSHOP/kernel.sh" patched || { skipped "all that boots"; finish; }
 	step "trees" "$WORKSHOP/tree.sh" patched || { skipped "all that needs them"; finish; }
 	step "refresh is exact" "$WORKSHOP/tree.sh" exact || true
 	step "series" "$WORKSHOP/series.sh" || true
 	step "checkpatch" "$WORKSHOP/series.sh" style || true
-	step "warnings" check_warnings || true
 	step "libbpf and bpftool" check_libbpf_bpftool || true
-	if step "selftests" "$WORKSHOP/selftests.sh" || [ -e "$LOGS/selftests.table" ]; then
+}
+
+main() {
+	mkdir -p "$LOGS"
+	"$WORKSHOP/deps.sh"
+	[ -n "$TAG" ] || check_sources
+	step "unit" "$WORKSHOP/unit.sh" || true
+	step "base kernel" "$WORKSHOP/kernel.sh" base || { skipped "all that boots"; finish; }
+	step "patched kernel" "$WORKSHOP/kernel.sh" patched || { skipped "all that boots"; finish; }
+	step "warnings" check_warnings || true
+	if step "selftests" "$WORKSHOP/selftests.sh" || [ -e "$LOGS/selftests$TAG.table" ]; then
 		count_selftests
 	fi
 	step "new selftests $REPEAT times" repeat_new_tests || true

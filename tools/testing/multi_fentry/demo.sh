@@ -9,23 +9,20 @@ set -euo pipefail
 # shellcheck source=mfentry.sh
 . "$WORKSHOP/mfentry.sh"
 
-main() {
-	local which
+on_kernel() {
+	msg "attaching one program to all functions of the $1 kernel ..."
+	# shellcheck disable=SC2086 # arguments are words
+	mfentry_run "$1" demo demo --json /run/out/demo.json ${ARGS:-} >"$LOGS/demo-$1$TAG.log"
+}
 
-	x86_only
+main() {
 	get_kernels
 	build_mfentry
-	for which in patched base; do
-		msg "attaching one program to all functions of the $which kernel ..."
-		# shellcheck disable=SC2086 # arguments are words
-		mfentry_run "$which" demo demo --json /run/out/demo.json ${ARGS:-} \
-			>"$LOGS/demo-$which.log"
-	done
+	one_by_one on_kernel
 	keep demo demo
-	sed '/most called/,$d' "$LOGS/demo-patched.log"
+	sed '/most called/,$d' "$LOGS/demo-patched$TAG.log"
 	echo
-	python3 "$WORKSHOP/mfentry/compare.py" ${1:+--bars} \
-		"$RESULTS/demo-base.json" "$RESULTS/demo-patched.json"
+	compare_results ${1:+--bars} demo
 }
 
 main "$@"; exit

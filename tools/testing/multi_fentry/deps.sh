@@ -15,6 +15,11 @@ PACKAGES=(
 	libelf-dev libssl-dev libdw-dev libcap-dev libzstd-dev zlib1g-dev
 	clang-22 llvm-22 lld-22 openssl busybox-static shellcheck sparse
 )
+QEMU_PACKAGE=qemu-system-x86
+if [ "$ARCH" = arm64 ]; then
+	PACKAGES+=(gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user)
+	QEMU_PACKAGE=qemu-system-arm
+fi
 
 # QEMU before 8.1 breaks guests that modify their own code, as ftrace does:
 # the kernel dies of spurious int3 traps.
@@ -36,7 +41,7 @@ missing_packages() {
 qemu_is_good() {
 	local v
 
-	v=$(qemu-system-x86_64 --version 2>/dev/null | sed -n '1s/.*version \([0-9.]*\).*/\1/p')
+	v=$("$QEMU" --version 2>/dev/null | sed -n '1s/.*version \([0-9.]*\).*/\1/p')
 	[ -n "$v" ] && dpkg --compare-versions "$v" ge "$QEMU_MIN"
 }
 
@@ -55,29 +60,28 @@ install_qemu() {
 	local codename candidate
 
 	codename=$(. /etc/os-release && echo "${VERSION_CODENAME:-}")
-	candidate=$(apt-cache policy qemu-system-x86 | awk '/Candidate:/ { print $2 }')
+	candidate=$(apt-cache policy "$QEMU_PACKAGE" | awk '/Candidate:/ { print $2 }')
 	if dpkg --compare-versions "${candidate#*:}" ge "$QEMU_MIN" 2>/dev/null; then
-		msg "installing (root): qemu-system-x86"
+		msg "installing (root): $QEMU_PACKAGE"
 		quietly apt-qemu as_root env DEBIAN_FRONTEND=noninteractive \
-			apt-get install -y --no-install-recommends qemu-system-x86 ||
-			die "apt could not install qemu-system-x86; see above"
+			apt-get install -y --no-install-recommends "$QEMU_PACKAGE" ||
+			die "apt could not install $QEMU_PACKAGE; see above"
 		return
 	fi
 	APT_WITH_OWN=1 apt_private qemu "$codename-backports" ||
 		die "no package list for $codename-backports; check the network, or install QEMU >= $QEMU_MIN yourself"
-	msg "installing (root): qemu-system-x86 of $codename-backports"
+	msg "installing (root): $QEMU_PACKAGE of $codename-backports"
 	quietly apt-qemu as_root env DEBIAN_FRONTEND=noninteractive \
 		apt-get "${APT_OPTS[@]}" install -y --no-install-recommends \
-		-t "$codename-backports" qemu-system-x86 ||
-		die "apt could not install qemu-system-x86 of $codename-backports; see above"
+		-t "$codename-backports" "$QEMU_PACKAGE" ||
+		die "apt could not install $QEMU_PACKAGE of $codename-backports; see above"
 }
 
 main() {
 	local missing
 
-	x86_only
 	{ have dpkg-query && have apt-get; } ||
-		die "this needs Debian 12 or newer (apt); install by hand what deps.sh names: ${PACKAGES[*]} qemu-system-x86"
+		die "this needs Debian 12 or newer (apt); install by hand what deps.sh names: ${PACKAGES[*]} $QEMU_PACKAGE"
 	mapfile -t missing < <(missing_packages)
 	if [ "${#missing[@]}" -gt 0 ]; then
 		msg "installing (root): ${missing[*]}"
@@ -88,7 +92,7 @@ main() {
 			die "apt could not install: ${missing[*]}; see above"
 	fi
 	qemu_is_good || install_qemu
-	qemu_is_good || die "QEMU $QEMU_MIN or newer is needed; qemu-system-x86_64 is still older or missing"
+	qemu_is_good || die "QEMU $QEMU_MIN or newer is needed; $QEMU is still older or missing"
 }
 
 main "$@"; exit

@@ -31,5 +31,6 @@ Variables
   JOBS=N             parallel jobs of a build
   DISCARD=1          drop edits in build/linux that were not refreshed
   XDG_CACHE_HOME     where the cache of kernels and packages lies
-  ARCH=x86_64        the only one so far
+  ARCH=x86_64|arm64  the kernel's architecture (x86_64), for all but series and refresh;
+                     arm64 is cross-built and always emulated
 END

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0
 # kernel.sh base|patched|debug: print the cache entry that holds this kernel,
 # with its modules and the selftests' modules; build it when there is none.
-# debug is patched with KASAN, lockdep, kmemleak and others.
+# debug is patched with KASAN, lockdep, kmemleak and others. ARCH=arm64: the
+# same for another architecture, in trees of their own.
 # kernel.sh tree base|patched|debug: print the tree, built up to date.
 # kernel.sh config base|patched|debug: print the tree, only configured.
 set -euo pipefail
@@ -24,7 +25,8 @@ export KBUILD_BUILD_USER=multi KBUILD_BUILD_HOST=fentry
 
 # Paths of the series that the kernel or its modules are made of.
 kernel_paths() {
-	manifest_paths | grep -vE '^(Documentation/|MAINTAINERS$|tools/bpf/bpftool/|tools/testing/)' || true
+	manifest_paths | grep -vE '^(Documentation/|MAINTAINERS$|tools/bpf/bpftool/|tools/testing/)' |
+		awk -v own="arch/$SRCARCH/" '!/^arch\// || index($0, own) == 1' || true
 	manifest_paths | grep "^$KMODS/" || true
 }
 
@@ -36,7 +38,7 @@ ingredients() {
 	echo "arch $ARCH"
 	echo "pahole -j$JOBS"
 	echo "config $(config_of "$1" | sha256sum)"
-	echo "cc $(gcc --version | head -n 1) / $(ld --version | head -n 1) / pahole $(pahole --version)"
+	echo "cc $("${CROSS}gcc" --version | head -n 1) / $("${CROSS}ld" --version | head -n 1) / pahole $(pahole --version)"
 	[ "$1" != base ] || return 0
 	while read -r path; do
 		for f in "$TOP/$path" "$TOP/$path.patch"; do
@@ -46,26 +48,53 @@ ingredients() {
 	done < <(kernel_paths)
 }
 
-tree_of() { if [ "$1" = patched ]; then echo "$BUILD/linux"; else echo "$BUILD/$1"; fi; }
+tree_of() { echo "$BUILD/${1/patched/linux}$TAG"; }
 
 config_of() {
 	cat "$WORKSHOP/configs/$ARCH.config"
 	[ "$1" != debug ] || cat "$WORKSHOP/configs/debug.config"
 }
 
-# The sources of build/linux, to be built with another configuration.
-debug_tree() {
-	need_space "$BUILD" 9000 "a debug kernel"
-	mkdir -p "$BUILD/debug"
-	{ cat "$BUILD/.linux.files"; manifest_paths; } | rsync -a --files-from=- \
-		--ignore-missing-args "$BUILD/linux/" "$BUILD/debug/"
+# source_files <base|linux>: what that tree is made of, without what was built
+# in it. Its list of files lacks the links, which are older than its id.
+source_files() {
+	cat "$BUILD/.$1.files"
+	(cd "$BUILD/$1" && find . -type l ! -cnewer "$BUILD/.$1.id" -printf '%P\n')
+	[ "$1" = base ] || manifest_paths
 }
 
+# The sources of build/base or build/linux, to be built with another
+# configuration. What is copied has the date of the copy: a build that ran
+# meanwhile has an older one. What the series no longer names goes.
+copy_tree() {
+	local from=linux to state space=6000
+
+	[ "$1" != base ] || from=base
+	[ "$1" != debug ] || space=9000
+	to=$(tree_of "$1")
+	state=$BUILD/.$(basename "$to")
+	need_space "$BUILD" "$space" "another copy of the kernel tree with its build"
+	if ! cmp -s "$BUILD/.$from.id" "$state.id"; then
+		[ ! -e "$state.id" ] || rm -rf "$to"
+		cp "$BUILD/.$from.id" "$state.id"
+	fi
+	mkdir -p "$to"
+	source_files "$from" | sort -u >"$state.new"
+	{ cat "$state.copied" 2>/dev/null || true; cat "$state.new"; } | sort -u |
+		rsync -rlp --update --omit-dir-times --delete-missing-args \
+			--files-from=- "$BUILD/$from/" "$to/"
+	mv "$state.new" "$state.copied"
+}
+
+# Trees that are configured for something else than tree.sh's two.
+is_copy() { [ "$1" = debug ] || [ -n "$TAG" ]; }
+
 kmake() {
-	local tree=$1
+	local tree=$1 cross=()
 
 	shift
-	make -C "$tree" CC="ccache gcc" HOSTCC="ccache gcc" "$@"
+	[ -z "$CROSS" ] || cross=(ARCH="$ARCH" CROSS_COMPILE="$CROSS")
+	make -C "$tree" "${cross[@]}" CC="ccache ${CROSS}gcc" HOSTCC="ccache gcc" "$@"
 }
 
 # A fragment that names an unknown or unmet option would silently give a
@@ -95,12 +124,12 @@ progress() {
 }
 
 configure() {
-	local which=$1 tree config=$BUILD/$1.config
+	local which=$1 tree config=$BUILD/$1$TAG.config
 
 	tree=$(tree_of "$which")
 	config_of "$which" >"$config"
 	if ! have_clean_config "$tree" "$config"; then
-		quietly "config-$which" kmake "$tree" KCONFIG_ALLCONFIG="$config" allnoconfig ||
+		quietly "config-$which$TAG" kmake "$tree" KCONFIG_ALLCONFIG="$config" allnoconfig ||
 			die "the configuration of the $which kernel failed"
 		sha256sum <"$config" >"$tree/.mf-config"
 	fi
@@ -108,18 +137,18 @@ configure() {
 }
 
 build_tree() {
-	local which=$1 tree ticker st=0
+	local which=$1 tree ticker st=0 name=kernel-$1$TAG
 
 	tree=$(tree_of "$which")
 	need_space "$BUILD" 4000 "a kernel build"
 	configure "$which"
-	msg "building the $which kernel (about 13 minutes on 2 CPUs when nothing of it is in ccache) ..."
-	progress "$which kernel" "$LOGS/kernel-$which.log" 9>&- &
+	msg "building the $which kernel${TAG:+ of $ARCH} (about 13 minutes on 2 CPUs when nothing of it is in ccache) ..."
+	progress "$which kernel" "$LOGS/$name.log" 9>&- &
 	ticker=$!
-	quietly "kernel-$which" kmake "$tree" -j"$JOBS" all || st=1
+	quietly "$name" kmake "$tree" -j"$JOBS" all || st=1
 	kill "$ticker" 2>/dev/null || true
 	wait "$ticker" 2>/dev/null || true
-	[ "$st" = 0 ] || die "the $which kernel did not build; see build/log/kernel-$which.log"
+	[ "$st" = 0 ] || die "the $which kernel did not build; see build/log/$name.log"
 }
 
 have_clean_config() {
@@ -128,13 +157,13 @@ have_clean_config() {
 
 # The selftests' modules, outside of the tree: their products stay out of it.
 build_kmods() {
-	local which=$1 tree dir=$BUILD/test_kmods-$1
+	local which=$1 tree dir=$BUILD/test_kmods-$1$TAG
 
 	tree=$(tree_of "$which")
 	mkdir -p "$dir"
 	rsync -a --checksum "$tree/$KMODS/" "$dir/"
-	quietly "kmods-$which" kmake "$tree" -j"$JOBS" M="$dir" modules ||
-		die "the selftests' modules did not build; see build/log/kmods-$which.log"
+	quietly "kmods-$which$TAG" kmake "$tree" -j"$JOBS" M="$dir" modules ||
+		die "the selftests' modules did not build; see build/log/kmods-$which$TAG.log"
 }
 
 # store <which> <entry>
@@ -143,47 +172,47 @@ store() {
 
 	tree=$(tree_of "$1")
 	need_space "$CACHE" 300 "the kernel cache"
-	mkdir -p "$CACHE/kernels"
+	mkdir -p "$(dirname "$2")"
 	tmp=$2.tmp.$$
 	rm -rf "$tmp"
 	mkdir -p "$tmp/modules" "$tmp/test_kmods"
-	cp "$tree/arch/x86/boot/bzImage" "$tree/System.map" "$tree/Module.symvers" "$tmp/"
+	cp "$tree/arch/$SRCARCH/boot/$IMAGE" "$tree/System.map" "$tree/Module.symvers" "$tmp/"
 	cp "$tree/.config" "$tmp/config"
 	cp "$tree/include/generated/autoconf.h" "$tmp/"
 	# BTF stays; DWARF is nine tenths of the file and nobody here reads it.
-	objcopy --strip-debug "$tree/vmlinux" "$tmp/vmlinux"
-	objcopy -O binary --only-section=.BTF "$tree/vmlinux" "$tmp/vmlinux.btf"
+	"${CROSS}objcopy" --strip-debug "$tree/vmlinux" "$tmp/vmlinux"
+	"${CROSS}objcopy" -O binary --only-section=.BTF "$tree/vmlinux" "$tmp/vmlinux.btf"
 	find "$tree/samples/livepatch" -name '*.ko' -exec cp {} "$tmp/modules/" \;
-	cp "$BUILD/test_kmods-$1/"*.ko "$tmp/test_kmods/"
+	cp "$BUILD/test_kmods-$1$TAG/"*.ko "$tmp/test_kmods/"
 	ingredients "$1" >"$tmp/key.txt"
 	cache_commit "$tmp" "$2"
-	cache_prune "$CACHE/kernels" "$KEEP"
+	cache_prune "$(dirname "$2")" "$KEEP"
 }
 
 main() {
 	local want=entry which entry text
 
-	x86_only
 	case ${1:-} in
 	tree | config) want=$1; shift ;;
 	esac
 	which=${1:-}
 	case $which in
-	base | patched | debug) ;;
+	base | patched) ;;
+	debug) x86_only "the debug kernel" ;;
 	*) die "usage: kernel.sh [tree|config] base|patched|debug" ;;
 	esac
 	"$WORKSHOP/deps.sh"
 	text=$(ingredients "$which")
-	entry=$CACHE/kernels/$which-$(key_of <<<"$text")
+	entry=$CACHE/kernels$TAG/$which-$(key_of <<<"$text")
 	# A patched tree that is there may hold edits that are in no file of the
 	# repository yet: booting without them would mislead.
 	if [ "$want" != entry ] || [ ! -d "$entry" ] ||
 	   { [ "$which" != base ] && [ -d "$BUILD/linux" ]; }; then
 		lock_builds
-		case $which in
-		debug) "$WORKSHOP/tree.sh" patched; debug_tree ;;
-		*) "$WORKSHOP/tree.sh" "$which" ;;
-		esac
+		"$WORKSHOP/tree.sh" "${which/debug/patched}"
+	fi
+	if is_copy "$which" && { [ "$want" != entry ] || [ ! -d "$entry" ]; }; then
+		copy_tree "$which"
 	fi
 	if [ "$want" = config ]; then
 		configure "$which"
@@ -195,14 +224,14 @@ main() {
 		if [ ! -d "$entry" ]; then
 			build_kmods "$which"
 			# What was edited meanwhile may or may not be in the image.
-			"$WORKSHOP/tree.sh" unedited
+			[ "$which" = base ] || "$WORKSHOP/tree.sh" unedited
 			[ "$(ingredients "$which")" = "$text" ] ||
 				die "files of the series changed during the build; run it again"
 			store "$which" "$entry"
 		fi
 	fi
 	touch "$entry"
-	ln -sfn "$entry" "$BUILD/kernel-$which"
+	ln -sfn "$entry" "$BUILD/kernel-$which$TAG"
 	if [ "$want" = tree ]; then tree_of "$which"; else echo "$entry"; fi
 }
 

@@ -16,7 +16,7 @@ JOBS=${JOBS:-$(($(nproc) + 1))}
 
 # Exported by make to every child; a kernel build reads them as its own
 # and would build elsewhere or for another machine.
-unset O KBUILD_OUTPUT MAKEFLAGS MFLAGS MAKELEVEL
+unset O KBUILD_OUTPUT MAKEFLAGS MFLAGS MAKELEVEL CROSS_COMPILE
 
 msg() { printf '%s\n' "$*" >&2; }
 warn() { printf 'warning: %s\n' "$*" >&2; }
@@ -24,13 +24,17 @@ die() { printf 'error: %s\n' "$*" >&2; exit 1; }
 
 have() { command -v "$1" >/dev/null 2>&1; }
 
-x86_only() {
-	case $ARCH in
-	x86_64) ;;
-	arm64) die "ARCH=arm64 is not supported yet; use ARCH=x86_64" ;;
-	*) die "ARCH=$ARCH is unknown; use ARCH=x86_64" ;;
-	esac
-}
+# What ARCH is to the compilers, to Debian and to QEMU. Whatever is made for
+# another architecture than the default one has TAG in its name.
+# shellcheck disable=SC2034 # used by those that source this
+case $ARCH in
+x86_64) TAG='' CROSS='' SRCARCH=x86 IMAGE=bzImage QEMU=qemu-system-x86_64 ;;
+arm64) TAG=-arm64 CROSS=aarch64-linux-gnu- SRCARCH=arm64 IMAGE=Image QEMU=qemu-system-aarch64 ;;
+*) die "ARCH=$ARCH is unknown; use x86_64 or arm64" ;;
+esac
+
+# x86_only <what>: for what another architecture does not have.
+x86_only() { [ "$ARCH" = x86_64 ] || die "$1: only for ARCH=x86_64, not $ARCH"; }
 
 # need_space <directory> <megabytes> <what for>
 need_space() {

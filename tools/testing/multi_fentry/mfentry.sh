@@ -2,24 +2,31 @@
 # shellcheck shell=bash
 # Building the program mfentry and running it in guests. Sourced.
 
-MFENTRY=$BUILD/mfentry/mfentry
-RESULTS=$BUILD/results
+MFENTRY=$BUILD/mfentry$TAG/mfentry
+RESULTS=$BUILD/results$TAG
+# Unmodified 7.3 has no tracing_multi links on arm64.
+KERNELS=(base patched)
+[ "$ARCH" != arm64 ] || KERNELS=(patched)
 
 build_mfentry() {
+	local cross=()
+
 	lock_builds
 	"$WORKSHOP/tree.sh" base
-	quietly mfentry make -C "$WORKSHOP/mfentry" -j"$JOBS" LINUX="$BUILD/base" \
-		OUT="$BUILD/mfentry" ||
-		die "mfentry did not build; see build/log/mfentry.log"
+	[ -z "$CROSS" ] ||
+		cross=(ARCH="$ARCH" CROSS_COMPILE="$CROSS" SYSROOT="$("$WORKSHOP/sysroot.sh")")
+	quietly "mfentry$TAG" make -C "$WORKSHOP/mfentry" -j"$JOBS" LINUX="$BUILD/base" \
+		OUT="$BUILD/mfentry$TAG" TOOLS="$BUILD/mfentry" "${cross[@]}" ||
+		die "mfentry did not build; see build/log/mfentry$TAG.log"
 	unlock_builds
 }
 
-# Both kernels, fixed for the whole run; the files of the series may change.
+# The kernels, fixed for the whole run; the files of the series may change.
 get_kernels() {
 	local which entry
 
 	declare -gA KERNEL_OF
-	for which in base patched; do
+	for which in "${KERNELS[@]}"; do
 		entry=$("$WORKSHOP/kernel.sh" "$which")
 		KERNEL_OF[$which]=$entry
 	done
@@ -28,48 +35,77 @@ get_kernels() {
 # mfentry_run <base|patched> <name> <arguments ...>: run it in a guest; what it
 # writes to $OUT stays in build/vm-out/<name>-<base|patched>.
 mfentry_run() {
-	local which=$1 name=$2-$1 base=
+	local which=$1 name=$2-$1$TAG base=
 
 	shift 2
 	[ "$which" = patched ] || base=1
 	rm -rf "$BUILD/vm-out/$name"
 	BASE=$base "$WORKSHOP/vm.sh" --name "$name" \
-		--kernel "${KERNEL_OF[$which]}/bzImage" -- "$MFENTRY" "$@"
+		--kernel "${KERNEL_OF[$which]}/$IMAGE" -- "$MFENTRY" "$@"
 }
 
-# keep <name> <file>: results of both kernels to build/results, for comparing.
+# keep <name> <file>: results of the kernels to build/results, for comparing.
 keep() {
 	local which
 
 	mkdir -p "$RESULTS"
-	for which in base patched; do
-		cp "$BUILD/vm-out/$1-$which/$2.json" "$RESULTS/$1-$which.json"
+	for which in "${KERNELS[@]}"; do
+		cp "$BUILD/vm-out/$1-$which$TAG/$2.json" "$RESULTS/$1-$which.json"
 	done
 }
 
 # side_by_side <function> <arguments ...>: function <base|patched> arguments, in
 # two guests at once. For what does not depend on how fast a guest is.
 side_by_side() {
-	local base st=0
+	local which pids=() pid st=0
 
-	"$1" base "${@:2}" &
-	base=$!
-	"$1" patched "${@:2}" || st=$?
-	wait "$base" || st=$?
+	for which in "${KERNELS[@]}"; do
+		"$1" "$which" "${@:2}" &
+		pids+=($!)
+	done
+	for pid in "${pids[@]}"; do
+		wait "$pid" || st=$?
+	done
 	return "$st"
 }
 
+# one_by_one <function> <arguments ...>: the same, one after the other.
+one_by_one() {
+	local which
+
+	for which in "${KERNELS[@]}"; do
+		"$1" "$which" "${@:2}"
+	done
+}
+
+# compare_results <arguments of compare.py ...> <names ...>: the kept results.
+compare_results() {
+	local name which files=() args=()
+
+	while [ "${1#-}" != "$1" ]; do
+		args+=("$1")
+		shift
+	done
+	[ "${#KERNELS[@]}" = 2 ] || args+=(--alone)
+	for name; do
+		for which in "${KERNELS[@]}"; do
+			files+=("$RESULTS/$name-$which.json")
+		done
+	done
+	python3 "$WORKSHOP/mfentry/compare.py" "${args[@]}" "${files[@]}"
+}
+
 list_functions() {
-	mfentry_run "$1" list list --names /run/out/names >"$LOGS/list-$1.log"
-	sort "$BUILD/vm-out/list-$1/names" >"$RESULTS/functions-$1"
+	mfentry_run "$1" list list --names /run/out/names >"$LOGS/list-$1$TAG.log"
+	sort "$BUILD/vm-out/list-$1$TAG/names" >"$RESULTS/functions-$1"
 }
 
 # The functions that both kernels let us attach to: the same work for both.
 common_functions() {
 	COMMON=$RESULTS/functions
 	mkdir -p "$RESULTS"
-	msg "listing the functions of both kernels ..."
+	msg "listing the functions of: ${KERNELS[*]} ..."
 	side_by_side list_functions || die "mfentry list failed; see above"
-	comm -12 "$RESULTS/functions-base" "$RESULTS/functions-patched" >"$COMMON"
-	msg "$(wc -l <"$COMMON") functions on both kernels"
+	comm -12 "$RESULTS/functions-${KERNELS[0]}" "$RESULTS/functions-patched" >"$COMMON"
+	msg "$(wc -l <"$COMMON") functions on: ${KERNELS[*]}"
 }

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0
 # selftests-build.sh base|patched: print the cache entry that holds test_progs
-# with the tests that concern trampolines; build it when there is none.
+# with the tests that concern trampolines; build it when there is none. ARCH=arm64:
+# built for another architecture, with the headers and libraries of sysroot.sh.
 #
 # The whole of test_progs takes half an hour to build. A copy of its directory
 # that is pruned to the tests named, with all around it symbolic links to the
@@ -36,7 +37,8 @@ ingredients() {
 
 	echo "source $("$WORKSHOP/tree.sh" id)"
 	echo "btf $(sha256sum <"$2/vmlinux.btf")"
-	echo "clang $(clang-$CLANG_VERSION --version | head -n 1) / $(gcc --version | head -n 1)"
+	echo "clang $(clang-$CLANG_VERSION --version | head -n 1) / $("${CROSS}gcc" --version | head -n 1)"
+	[ -z "$SYSROOT" ] || echo "sysroot $(basename "$SYSROOT")"
 	echo "recipe $(cat "$WORKSHOP/selftests-build.sh" "$WORKSHOP/selftests.list" | key_of)"
 	[ "$1" = patched ] || return 0
 	while read -r path; do
@@ -122,14 +124,25 @@ only_present() {
 	done | tr '\n' ' '
 }
 
-run_make() {
-	local dir=$1 kernel=$2
+# What the selftests' Makefile has to be told to build for another machine. It
+# runs clang for BPF programs, too, which have no use for a gcc.
+cross_vars() {
+	[ -n "$CROSS" ] || return 0
+	CLANG+=" --sysroot=$SYSROOT -Wno-unused-command-line-argument"
+	CLANG+=" --gcc-install-dir=$(dirname "$("${CROSS}gcc" -print-libgcc-file-name)")"
+	CC+=" --sysroot=$SYSROOT"
+	VARS=(ARCH="$ARCH" CROSS_COMPILE="$CROSS")
+}
 
-	make -C "$dir" -j"$JOBS" test_progs \
+run_make() {
+	local dir=$1 kernel=$2 CLANG=clang-$CLANG_VERSION CC="ccache ${CROSS}gcc" VARS=()
+
+	cross_vars
+	make -C "$dir" -j"$JOBS" test_progs "${VARS[@]}" \
 		BPF_STRICT_BUILD=0 SKIP_DOCS=1 SKIP_LLVM=1 \
-		CLANG="clang-$CLANG_VERSION" LLC="llc-$CLANG_VERSION" \
-		LLVM_STRIP="llvm-strip-$CLANG_VERSION" OBJCOPY=objcopy \
-		CC="ccache gcc" HOSTCC="ccache gcc" TEST_KMODS= \
+		CLANG="$CLANG" LLC="llc-$CLANG_VERSION" \
+		LLVM_STRIP="llvm-strip-$CLANG_VERSION" OBJCOPY="${CROSS}objcopy" \
+		CC="$CC" HOSTCC="ccache gcc" TEST_KMODS= \
 		VMLINUX_BTF="$kernel/vmlinux" \
 		LINKED_SKELS="$(only_present "$dir" LINKED_SKELS)" \
 		LSKELS="$(only_present "$dir" LSKELS)" \
@@ -143,12 +156,12 @@ check_built() {
 
 	while read -r t; do
 		[ -e "$dir/$t.test.o" ] ||
-			die "the selftest $t did not compile for $which; see build/log/selftests-$which.log"
+			die "the selftest $t did not compile for $which; see build/log/selftests-$which$TAG.log"
 	done < <(tests_of "$which")
 }
 
 build() {
-	local which=$1 kernel=$2 farm=$BUILD/selftests-$1 tree
+	local which=$1 kernel=$2 farm=$BUILD/selftests-$1$TAG tree
 
 	tree=$BUILD/linux
 	[ "$which" = patched ] || tree=$BUILD/base
@@ -163,16 +176,16 @@ build() {
 	link_but "$tree/tools/testing" "$farm/tools/testing" selftests
 	link_but "$tree/tools/testing/selftests" "$farm/tools/testing/selftests" bpf
 	prune "$tree/$BPF" "$farm/$BPF" "$which"
-	msg "building the $which selftests ..."
-	quietly "selftests-$which" run_make "$farm/$BPF" "$kernel" ||
-		die "the $which selftests did not build; see build/log/selftests-$which.log"
+	msg "building the $which selftests${TAG:+ for $ARCH} ..."
+	quietly "selftests-$which$TAG" run_make "$farm/$BPF" "$kernel" ||
+		die "the $which selftests did not build; see build/log/selftests-$which$TAG.log"
 	check_built "$which" "$farm/$BPF"
 }
 
 store() {
-	local dir=$BUILD/selftests-$1/$BPF tmp=$2.tmp.$$ f
+	local dir=$BUILD/selftests-$1$TAG/$BPF tmp=$2.tmp.$$ f
 
-	mkdir -p "$CACHE/selftests"
+	mkdir -p "$(dirname "$2")"
 	need_space "$CACHE" 500 "the selftests' cache"
 	rm -rf "$tmp"
 	mkdir "$tmp"
@@ -188,7 +201,7 @@ store() {
 	done | sort >"$tmp/tests"
 	ingredients "$1" "$3" >"$tmp/key.txt"
 	cache_commit "$tmp" "$2"
-	cache_prune "$CACHE/selftests" "$KEEP"
+	cache_prune "$(dirname "$2")" "$KEEP"
 }
 
 main() {
@@ -199,8 +212,10 @@ main() {
 	*) die "usage: selftests-build.sh base|patched" ;;
 	esac
 	kernel=$("$WORKSHOP/kernel.sh" "$which")
+	SYSROOT=
+	[ -z "$CROSS" ] || SYSROOT=$("$WORKSHOP/sysroot.sh")
 	text=$(ingredients "$which" "$kernel")
-	entry=$CACHE/selftests/$which-$(key_of <<<"$text")
+	entry=$CACHE/selftests$TAG/$which-$(key_of <<<"$text")
 	if [ ! -d "$entry" ]; then
 		lock_builds
 		"$WORKSHOP/tree.sh" "$which"

@@ -1,13 +1,15 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0
 # selftests.sh: run the selftests that concern trampolines on the base and on
-# the patched kernel, one after the other, and show the results side by side.
+# the patched kernel, at the same time, and show the results side by side.
 # selftests.sh one <test ...>: run these on one kernel (BASE=1: base; DEBUG=1:
 # the debug kernel), with their output.
 # selftests.sh debug: run all of them on the debug kernel, look for leaks, and
 # fail when a test does not pass that passes on the patched kernel.
+# ARCH=arm64: on another architecture.
 # Fails when a test that passes on base does not on patched, or when one that
-# the series adds does not pass. Results in build/log/selftests.table.
+# the series adds does not pass. Results in build/log/selftests.table
+# (selftests-arm64.table).
 set -euo pipefail
 # shellcheck source=lib.sh
 . "$(dirname "$0")/lib.sh"
@@ -41,7 +43,7 @@ GUEST_ENV=(LEAKS TEST_TIMEOUT WATCHDOG TRACING_MULTI_CHANGES TRACING_MULTI_FAULT
 
 # in_guest <base|patched|debug> <name> <tests ...>: status of the guest.
 in_guest() {
-	local which=$1 name=selftests-$1-$2 base='' var vars=()
+	local which=$1 name=selftests-$1$TAG-$2 base='' var vars=()
 
 	[ "$which" != base ] || base=1
 	if [ "$which" = debug ]; then
@@ -55,14 +57,14 @@ in_guest() {
 	shift 2
 	rm -rf "$BUILD/vm-out/$name"
 	BASE=$base TIMEOUT=${TIMEOUT:-1500} "$WORKSHOP/vm.sh" --name "$name" \
-		--kernel "${KERNEL_OF[$which]}/bzImage" -- env "${vars[@]}" "$WORKSHOP/guest-selftests" \
+		--kernel "${KERNEL_OF[$which]}/$IMAGE" -- env "${vars[@]}" "$WORKSHOP/guest-selftests" \
 		"${TESTS_OF[$which]}" "${KERNEL_OF[$which]}" "$@"
 }
 
 # Results of one kernel, from all its guests, as "<test> <result>".
 results_of() {
-	local t files=("$BUILD/vm-out/selftests-$1-many/results"
-		"$BUILD/vm-out/selftests-$1-$LONERS/results")
+	local t files=("$BUILD/vm-out/selftests-$1$TAG-many/results"
+		"$BUILD/vm-out/selftests-$1$TAG-$LONERS/results")
 
 	cat "${files[@]}" 2>/dev/null | awk '{ print $2, $1 }'
 	# What should have run and left nothing took its guest down.
@@ -83,7 +85,7 @@ run_all() {
 	else
 		in_guest "$which" "$LONERS" "$LONERS" || st=$?
 	fi
-	results_of "$which" | sort -u >"$LOGS/selftests-$which.results"
+	results_of "$which" | sort -u >"$LOGS/selftests-$which$TAG.results"
 	return $st
 }
 
@@ -109,10 +111,10 @@ compare() {
 					v = "mended"
 				printf "%-58s %-6s %-8s %s\n", t, b, p, v
 			}
-		}' "$LOGS/selftests-base.results" "$LOGS/selftests-patched.results" | sort
+		}' "$LOGS/selftests-base$TAG.results" "$LOGS/selftests-patched$TAG.results" | sort
 }
 
-count() { awk -v re="$1" '$0 ~ re' "$LOGS/selftests.table" | wc -l; }
+count() { awk -v re="$1" '$0 ~ re' "$TABLE" | wc -l; }
 
 # one <tests ...>: on one kernel, with what they say.
 one() {
@@ -123,8 +125,8 @@ one() {
 	[ -z "${DEBUG:-}" ] || which=debug
 	prepare "$which"
 	in_guest "$which" one "$@" || st=$?
-	cat "$BUILD/vm-out/selftests-$which-one/"*.log
-	! grep -vqs '^OK' "$BUILD/vm-out/selftests-$which-one/results" || st=1
+	cat "$BUILD/vm-out/selftests-$which$TAG-one/"*.log
+	! grep -vqs '^OK' "$BUILD/vm-out/selftests-$which$TAG-one/results" || st=1
 	exit "$st"
 }
 
@@ -144,24 +146,27 @@ debug() {
 }
 
 main() {
-	local bad st_base=0 st_patched=0
+	local bad pid st_base=0 st_patched=0
 	declare -gA KERNEL_OF TESTS_OF
 
-	x86_only
 	mkdir -p "$LOGS"
+	TABLE=$LOGS/selftests$TAG.table
 	case ${1:-} in
 	one) shift; one "$@" ;;
 	debug) debug; exit ;;
 	esac
-	rm -f "$LOGS/selftests.table"
+	rm -f "$TABLE"
 	prepare base
 	prepare patched
-	run_all base || st_base=$?
+	# a CPU each
+	run_all base &
+	pid=$!
 	run_all patched || st_patched=$?
+	wait "$pid" || st_base=$?
 	{
 		printf '%-58s %-6s %-8s\n' test base patched
 		compare
-	} | tee "$LOGS/selftests.table"
+	} | tee "$TABLE"
 	bad=$(count '(REGRESSION|NEW-FAILS)$')
 	[ "$st_base" = 0 ] || { msg "the base kernel's guest ended with status $st_base"; }
 	if [ "$st_patched" != 0 ]; then

@@ -73,7 +73,9 @@ source_id() {
 	fi
 	deb=$(newest_deb)
 	if [ -z "$deb" ]; then
-		fetch_deb
+		lock_builds
+		deb=$(newest_deb)
+		[ -n "$deb" ] || fetch_deb
 		deb=$(newest_deb)
 	fi
 	echo "package $(basename "$deb" .deb)"
@@ -364,7 +366,8 @@ main() {
 	local id
 
 	mkdir -p "$BUILD" "$LOGS"
-	lock_builds
+	# a guest asks for the id and should not wait for a build
+	[ "${1:-}" = id ] || lock_builds
 	case ${1:-} in
 	id) source_id ;;
 	base)

@@ -9,16 +9,17 @@ set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
 jit() {
-	local tree
+	local tree cross=() run=()
 
+	[ -z "$CROSS" ] || cross=(ARCH="$ARCH" CROSS_COMPILE="$CROSS") run=(qemu-aarch64)
 	tree=$("$WORKSHOP/kernel.sh" config patched)
 	mkdir -p "$BUILD/unit"
 	(
 		lock_builds
 		quietly unit-jit make -C "$TOP/tools/testing/bpf_tramp_jit" LINUX="$tree" \
-			OUTPUT="$BUILD/unit/jit/" KCC="ccache gcc"
+			OUTPUT="$BUILD/unit/jit$TAG/" KCC="ccache ${CROSS}gcc" "${cross[@]}"
 	) || die "the test of the JIT did not build; see build/log/unit-jit.log"
-	"$BUILD/unit/jit/bpf_tramp_jit" "$@"
+	"${run[@]}" "$BUILD/unit/jit$TAG/bpf_tramp_jit" "$@"
 }
 
 engine() {
@@ -28,15 +29,16 @@ engine() {
 		LINUX="$BUILD/base" OUTPUT="$BUILD/unit/" ARGS="${ARGS:-}" run
 }
 
-x86_only
 "$WORKSHOP/deps.sh"
 case ${1:-} in
 cost)
+	x86_only "what calls cost"
 	shift
 	jit --cost "$@"
 	;;
 *)
-	engine
+	# the sets are no architecture's
+	[ -n "$TAG" ] || engine
 	jit
 	;;
 esac

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0
 # Boot a kernel under QEMU with the host's files below it; run a command there
-# or give a shell. `vm.sh --help` tells the options.
+# or give a shell. `vm.sh --help` tells the options. With another ARCH than the
+# machine's the guest has user space of its own, see sysroot.sh.
 set -euo pipefail
 # shellcheck source=lib.sh
 . "$(dirname "$0")/lib.sh"
@@ -9,13 +10,14 @@ set -euo pipefail
 usage() {
 	cat <<'END'
 usage: vm.sh [options] [-- command ...]
-  --kernel IMAGE   boot this bzImage (default: the patched kernel, or the
+  --kernel IMAGE   boot this kernel image (default: the patched kernel, or the
                    base kernel when BASE=1, built when it has to be)
   --dir DIR        directory the command starts in (default: the checkout)
   --name NAME      keep the console and the output in build/vm-out/NAME
 Environment, each also a make variable:
   RUN='cmd'        command line to run; without it and without a command: a shell
   BASE=1           the base kernel instead of the patched one
+  ARCH=x86_64      or arm64
   CPUS=2 MEM=4G    size of the guest
   TIMEOUT=600      seconds until the guest counts as hung (0: never)
   ICOUNT=1         one CPU whose clock counts executed instructions
@@ -34,6 +36,8 @@ SPLAT='\bWARNING: |\bBUG: |kernel BUG at|\bOops\b|Kernel panic|KASAN:|KCSAN:|KMS
 SPLAT+='|general protection fault|unable to handle|invalid opcode|int3: 0000|traps: PANIC|double fault'
 SPLAT+='|INFO: (possible|task .* blocked|rcu.*(stall|detected)|suspicious|inconsistent)|rcu: .*(stall|starved)'
 SPLAT+='|soft lockup|hard LOCKUP|DEADLOCK|refcount_t: |list_(add|del) corruption|bad unlock balance'
+SPLAT+='|Internal error: |Unable to handle kernel|Unhandled fault|Insufficient stack space|Bad mode in '
+SPLAT+='|SError Interrupt|Unexpected kernel (BRK|single-step)|undefined instruction: '
 SPLAT+='|Unhandled rela|ftrace (bug|failed)|FTRACE BUG|unregister_netdevice: waiting'
 
 parse_args() {
@@ -62,16 +66,16 @@ parse_args() {
 make_initramfs() {
 	local busybox tmp
 
-	busybox=/bin/busybox
-	{ [ -x $busybox ] && ! ldd $busybox >/dev/null 2>&1; } ||
+	busybox=$SYSROOT/bin/busybox
+	{ [ -x "$busybox" ] && ! ldd "$busybox" >/dev/null 2>&1; } ||
 		die "$busybox is missing or not static; install busybox-static (deps.sh does)"
-	INITRD=$BUILD/initramfs.cpio.gz
-	if [ "$INITRD" -nt "$WORKSHOP/guest-init" ] && [ "$INITRD" -nt $busybox ]; then
+	INITRD=$BUILD/initramfs$TAG.cpio.gz
+	if [ "$INITRD" -nt "$WORKSHOP/guest-init" ] && [ "$INITRD" -nt "$busybox" ]; then
 		return 0
 	fi
 	tmp=$(mktemp -d "$BUILD/initramfs.XXXXXX")
 	mkdir "$tmp/bin"
-	cp $busybox "$tmp/bin/busybox"
+	cp "$busybox" "$tmp/bin/busybox"
 	install -m 755 "$WORKSHOP/guest-init" "$tmp/init"
 	(cd "$tmp" && find . | cpio --quiet -o -H newc -R 0:0 | gzip -1) >"$tmp.gz"
 	mv "$tmp.gz" "$INITRD"
@@ -83,10 +87,10 @@ kvm_works() {
 	local stamp
 
 	stamp=$BUILD/.kvm-$(cat /proc/sys/kernel/random/boot_id)
-	[ -w /dev/kvm ] || return 1
+	[ "$(uname -m)" = "$ARCH" ] && [ -w /dev/kvm ] || return 1
 	if [ ! -e "$stamp" ]; then
 		rm -f "$BUILD"/.kvm-*
-		timeout -k 1 20 qemu-system-x86_64 -machine q35 -accel kvm -cpu host \
+		timeout -k 1 20 "$QEMU" -machine q35 -accel kvm -cpu host \
 			-m 512M -nodefaults -display none -no-reboot -serial stdio \
 			-kernel "$KERNEL_IMAGE" -initrd "$INITRD" \
 			-append "console=ttyS0 panic=-1 mf.probe" </dev/null 2>&1 9>&- |
@@ -96,16 +100,36 @@ kvm_works() {
 	[ "$(cat "$stamp")" != 0 ]
 }
 
+# What QEMU and the kernel have to be told of the machine. Pointer authentication
+# by the architected algorithm makes an emulated guest several times slower.
+machine_args() {
+	case $ARCH in
+	x86_64)
+		MACHINE=q35 CPU=max
+		KERNEL_ARGS=(console=ttyS0 tsc=reliable)
+		# The same addresses in each boot give the same counts.
+		COUNT_ARGS=nokaslr
+		;;
+	arm64)
+		MACHINE=virt,gic-version=3 CPU=max,pauth-impdef=on
+		KERNEL_ARGS=(console=ttyAMA0)
+		# Counting, an idle guest jumps to its next timer, which without a
+		# tick may be minutes away. No nokaslr: it is KASLR that puts BPF
+		# programs and trampolines out of the reach of branches.
+		COUNT_ARGS=nohz=off
+		;;
+	esac
+}
+
 accel_args() {
 	if [ -n "${ICOUNT:-}" ] && [ "$ICOUNT" != 0 ]; then
 		CPUS=1
-		ACCEL=(-accel "tcg,thread=single" -cpu max -icount "shift=0,sleep=off")
-		# The same addresses in each boot give the same counts.
-		APPEND="nokaslr ${APPEND:-}"
+		ACCEL=(-accel "tcg,thread=single" -cpu "$CPU" -icount "shift=0,sleep=off")
+		APPEND="$COUNT_ARGS ${APPEND:-}"
 	elif kvm_works; then
 		ACCEL=(-accel kvm -cpu host)
 	else
-		ACCEL=(-accel "tcg,thread=${TCG:-multi}" -cpu max)
+		ACCEL=(-accel "tcg,thread=${TCG:-multi}" -cpu "$CPU")
 	fi
 }
 
@@ -117,12 +141,18 @@ list_binds() {
 	for d in "$TOP" "$DIR" "$CACHE"; do
 		case $d/ in
 		/tmp/?* | /run/?*) [ ! -d "$d" ] || echo "$d" ;;
+		/usr/* | /etc/* | /bin/* | /sbin/* | /lib*/*)
+			[ -z "$SYSROOT" ] || die "a guest of $ARCH cannot show $d: that part of its file system is its own"
+			;;
 		esac
 	done | sort -u
 }
 
 # Everything the guest's init reads, in the directory it shares with us.
 prepare_out() {
+	local path=/usr/sbin:/usr/bin:/sbin:/bin
+
+	[ -n "$SYSROOT" ] || path=/usr/local/sbin:/usr/local/bin:$path
 	mkdir -p "$BUILD/vm-out"
 	if [ -n "$NAME" ]; then
 		OUT=$BUILD/vm-out/$NAME
@@ -135,10 +165,11 @@ prepare_out() {
 	rm -rf "$CTL" "$CONSOLE"
 	mkdir "$CTL"
 	list_binds >"$CTL/binds"
-	echo "$WHICH" >"$CTL/hostname"
+	[ -z "$SYSROOT" ] || echo "$SYSROOT" >"$CTL/sysroot"
+	echo "$WHICH$TAG" >"$CTL/hostname"
 	{
 		echo '#!/bin/bash'
-		echo 'export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
+		echo "export PATH=$path"
 		echo 'export HOME=/tmp TMPDIR=/tmp OUT=/run/out LC_ALL=C'
 		printf 'export TERM=%q MF_KERNEL=%q\n' "${TERM:-dumb}" "$WHICH"
 		printf 'cd %q || exit 98\n' "$DIR"
@@ -183,14 +214,14 @@ end_readers() {
 }
 
 run_guest() {
-	local append=(console=ttyS0 panic=-1 oops=panic loglevel=7 tsc=reliable "rcupdate.rcu_cpu_stall_timeout=90")
+	local append=("${KERNEL_ARGS[@]}" panic=-1 oops=panic loglevel=7 "rcupdate.rcu_cpu_stall_timeout=90")
 	local input=/dev/null
 
 	[ -n "$COMMAND" ] || input=/dev/stdin
 	# shellcheck disable=SC2206 # kernel parameters are words
 	append+=(${APPEND:-})
-	timeout --foreground -k 5 "$TIMEOUT" qemu-system-x86_64 \
-		-name "multi-fentry-$WHICH" -machine q35 "${ACCEL[@]}" \
+	timeout --foreground -k 5 "$TIMEOUT" "$QEMU" \
+		-name "multi-fentry-$WHICH" -machine "$MACHINE" "${ACCEL[@]}" \
 		-smp "$CPUS" -m "$MEM" -nodefaults -display none -no-reboot \
 		-kernel "$KERNEL_IMAGE" -initrd "$INITRD" -append "${append[*]}" \
 		-serial "file:$CONSOLE" "${PORTS[@]}" \
@@ -230,18 +261,20 @@ judge() {
 main() {
 	local status=0
 
-	x86_only
 	parse_args "$@"
-	have qemu-system-x86_64 || "$WORKSHOP/deps.sh"
+	have "$QEMU" || "$WORKSHOP/deps.sh"
 	mkdir -p "$BUILD"
 	if [ -z "$KERNEL_IMAGE" ]; then
-		KERNEL_IMAGE=$("$WORKSHOP/kernel.sh" "$WHICH")/bzImage
+		KERNEL_IMAGE=$("$WORKSHOP/kernel.sh" "$WHICH")/$IMAGE
 	fi
 	[ -r "$KERNEL_IMAGE" ] || die "no kernel image at $KERNEL_IMAGE"
 	CPUS=${CPUS:-2} MEM=${MEM:-4G} TIMEOUT=${TIMEOUT:-600}
 	[ -n "$COMMAND" ] || TIMEOUT=0
 	READERS=()
+	SYSROOT=
+	[ "$ARCH" = x86_64 ] || SYSROOT=$("$WORKSHOP/sysroot.sh")
 	make_initramfs
+	machine_args
 	accel_args
 	prepare_out
 	console_args

