@@ -16,10 +16,10 @@
 #include <linux/printk.h>
 #include <linux/set_memory.h>
 #include <linux/string.h>
+#include <linux/text-patching.h>
 
 #include <asm/insn.h>
 #include <asm/sections.h>
-#include <asm/text-patching.h>
 
 #include "bpf_near.h"
 

@@ -6,9 +6,9 @@
 #include <linux/bpf.h>
 #include <linux/memory.h>
 #include <linux/string.h>
+#include <linux/text-patching.h>
 
 #include <asm/insn.h>
-#include <asm/text-patching.h>
 
 #include "bpf_jit.h"
 #include "bpf_near.h"

@@ -190,8 +190,11 @@ static void cost_print(bool json)
 	unsigned int o;
 	int v;
 
-	printf(json ? "[" : "ns a call, more than %s; and how often as many as the dedicated one's\n%-22s",
-	       cost_names[COST_NONE], "");
+	if (json)
+		printf("[");
+	else
+		printf("ns a call, more than %s; and how often as many as dedicated\n%-22s",
+		       cost_names[COST_NONE], "");
 	for (v = 1; v < COST_VARIANTS && !json; v++)
 		printf("%15s", cost_names[v]);
 	for (o = 0; o < ARRAY_SIZE(cost_orders); o++) {

@@ -132,8 +132,8 @@ static struct {
 } cpu;
 
 /* of a program, and of an image: found through pointers */
-static int *volatile active = &cpu.active;
-static unsigned long *volatile count = &cpu.count;
+static int *active = &cpu.active;
+static unsigned long *count = &cpu.count;
 
 /* What is not done here: scheduling, statistics. */
 static noinline void unlikely_case(void)
@@ -180,7 +180,7 @@ static unsigned long long light_enter(void **run_ctx)
 	rcu_lock();
 	*run_ctx = cpu.task.run_ctx;
 	cpu.task.run_ctx = run_ctx;
-	if ((*active)++) {
+	if ((*READ_ONCE(active))++) {
 		unlikely_case();
 		return 0;
 	}
@@ -194,7 +194,7 @@ static void light_exit(unsigned long long start, void **run_ctx)
 	cpu.task.run_ctx = *run_ctx;
 	if (READ_ONCE(cpu.stats) && start > 1)
 		unlikely_case();
-	(*active)--;
+	(*READ_ONCE(active))--;
 	rcu_unlock();
 	if (cpu.task.migration > 1) {
 		cpu.task.migration--;
@@ -214,7 +214,7 @@ static void light_ref(long nr)
 	unsigned long *ref;
 
 	rcu_lock();
-	ref = count;
+	ref = READ_ONCE(count);
 	if ((unsigned long)ref & 3)
 		unlikely_case();
 	*ref += nr;

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* What arm64's JIT calls of the rest of the kernel, and what it asks for */
-#include <asm/cpufeature.h>
+#include <linux/cpufeature.h>
+#include <linux/string.h>
+#include <linux/text-patching.h>
+
 #include <asm/insn.h>
-#include <asm/text-patching.h>
 
 DECLARE_BITMAP(system_cpucaps, ARM64_NCAPS);
 
