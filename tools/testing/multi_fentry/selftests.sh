@@ -126,7 +126,7 @@ one() {
 	prepare "$which"
 	in_guest "$which" one "$@" || st=$?
 	cat "$BUILD/vm-out/selftests-$which$TAG-one/"*.log
-	! grep -vqs '^OK' "$BUILD/vm-out/selftests-$which$TAG-one/results" || st=1
+	! grep -qs '^FAIL' "$BUILD/vm-out/selftests-$which$TAG-one/results" || st=1
 	exit "$st"
 }
 
