@@ -23,7 +23,7 @@
 
 #include "bpf_near.h"
 
-/* Trampolines are aligned like functions of distributions' kernels. */
+/* as bpf_prog_pack_alloc() aligns */
 #define NEAR_ORDER	6
 /* It grows by so much, and does not shrink: what is free is used first. */
 #define NEAR_CHUNK	SZ_64K

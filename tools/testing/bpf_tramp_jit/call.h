@@ -46,6 +46,7 @@ struct seen {
 
 extern struct seen seen;
 extern unsigned long target_ret;
+extern struct call *current_call;
 
 void do_call(struct call *call);
 void target(void);

@@ -13,6 +13,10 @@
 #include "site.c"
 #include "cost.c"
 
+struct seen seen;
+unsigned long target_ret;
+struct call *current_call;
+
 static const char *test_name;
 static char test_case[256];
 static u32 nr_tests;

@@ -62,7 +62,6 @@ struct direct {
 int jit_bti(void);
 
 /* call.S */
-extern struct call *current_call;
 void call_return(void);
 void ftrace_caller(void);
 

@@ -171,18 +171,4 @@ __wrap_\fn:
 	wrap	__bpf_tramp_enter, prog=0, result=0
 	wrap	__bpf_tramp_exit, prog=0, result=0
 
-	.data
-	.balign	8
-	.globl	target_ret, current_call
-target_ret:
-	.quad	0
-current_call:
-	.quad	0
-
-	.bss
-	.balign	64
-	.globl	seen
-seen:
-	.zero	512
-
 	.section .note.GNU-stack, "", @progbits

@@ -126,19 +126,9 @@ __x86_indirect_jump_thunk_array:
 	.endr
 
 	.data
-	.globl	call_depth, target_ret
+	.globl	call_depth
+	.balign	4
 call_depth:
 	.long	0
-	.balign	8
-target_ret:
-	.quad	0
-current_call:
-	.quad	0
-
-	.bss
-	.balign	64
-	.globl	seen
-seen:
-	.zero	256
 
 	.section .note.GNU-stack, "", @progbits

@@ -174,12 +174,12 @@ static void hit_multi(struct mfentry_bpf *skel, const struct funcs *set, bool fe
 static void hit_cookie(struct mfentry_bpf *skel, const struct funcs *set, bool fexit,
 		       struct output *out)
 {
+	LIBBPF_OPTS(bpf_tracing_multi_opts, opts, .cnt = set->cnt);
 	const struct bpf_program *prog = fexit ? skel->progs.cookie_exit : skel->progs.cookie;
 	const char *kind = fexit ? "multi_fexit" : "multi";
 	__u64 *cookies = xcalloc(set->cnt, sizeof(*cookies));
 	__u32 *ids = funcs_ids(set);
 	__u64 without = time_batch(skel);
-	LIBBPF_OPTS(bpf_tracing_multi_opts, opts, .cnt = set->cnt);
 	struct bpf_link *link;
 	char what[64];
 	size_t i;
@@ -208,13 +208,14 @@ static void hit_cookie(struct mfentry_bpf *skel, const struct funcs *set, bool f
 /* Some kernels have no tracing_multi links: there is nothing but single programs. */
 static bool have_multi(struct mfentry_bpf *skel, const struct func *func)
 {
-	const struct bpf_program *prog = skel->progs.first;
 	LIBBPF_OPTS(bpf_link_create_opts, opts,
 		    .tracing_multi.ids = &func->id,
 		    .tracing_multi.cnt = 1);
-	int fd = bpf_link_create(bpf_program__fd(prog), 0,
-				 bpf_program__expected_attach_type(prog), &opts);
+	const struct bpf_program *prog = skel->progs.first;
+	int fd;
 
+	fd = bpf_link_create(bpf_program__fd(prog), 0,
+			     bpf_program__expected_attach_type(prog), &opts);
 	if (fd < 0)
 		return errno != EOPNOTSUPP;
 	close(fd);
