@@ -641,14 +641,9 @@ static void names_add(struct names *names, const char *name, unsigned long *ip)
 	hlist_add_head(&n->node, names_bucket(names, n->hash));
 }
 
-/*
- * Ftrace location of a function, if its address follows from it: no look-up of
- * the function's size is needed then.
- */
-static unsigned long entry_location(unsigned long addr)
+/* A location, or 0 if the function's address does not follow from it. */
+static unsigned long location_of(unsigned long ip, unsigned long addr)
 {
-	unsigned long ip = ftrace_location_range(addr, addr + ENTRY_MAX);
-
 	return ip && ftrace_get_symaddr(ip) == addr ? ip : 0;
 }
 
@@ -662,7 +657,8 @@ static int names_resolve(void *data, const char *name, unsigned long addr)
 	hlist_for_each_entry(n, names_bucket(names, hash), node) {
 		if (n->hash != hash || strcmp(n->name, name) || *n->ip)
 			continue;
-		*n->ip = entry_location(addr);
+		/* no look-up of the function's size, as ftrace_location() has */
+		*n->ip = location_of(ftrace_location_range(addr, addr + ENTRY_MAX), addr);
 		if (!*n->ip && !ftrace_location(addr))
 			break;
 		names->left--;
@@ -699,8 +695,8 @@ int bpf_tracing_multi_resolve(const struct bpf_prog *prog, const u32 *ids, u32 c
 	mutex_lock(&bpf_tramp_sets_mutex);
 	for (i = 0; i < cnt; i++) {
 		site = bpf_tramp_site_find(obj_id, ids[i]);
-		ips[i] = site ? entry_location(site->ip - site->set->class.ip_off) : 0;
-		nr += !site;
+		ips[i] = site ? location_of(site->ip, site->ip - site->set->class.ip_off) : 0;
+		nr += !ips[i];
 	}
 	mutex_unlock(&bpf_tramp_sets_mutex);
 	if (nr < RESOLVE_BULK || btf_is_module(btf))
