@@ -16,7 +16,7 @@ on_kernel() {
 }
 
 main() {
-	get_kernels
+	get_kernels "${KERNELS[@]}"
 	build_mfentry
 	one_by_one on_kernel
 	keep demo demo

@@ -4,7 +4,7 @@
 
 MFENTRY=$BUILD/mfentry$TAG/mfentry
 RESULTS=$BUILD/results$TAG
-# Unmodified 7.3 has no tracing_multi links on arm64.
+# The kernels that have tracing_multi links: unmodified 7.3 has none on arm64.
 KERNELS=(base patched)
 [ "$ARCH" != arm64 ] || KERNELS=(patched)
 
@@ -21,12 +21,13 @@ build_mfentry() {
 	unlock_builds
 }
 
-# The kernels, fixed for the whole run; the files of the series may change.
+# get_kernels <base|patched ...>: fixed for the whole run; the files of the series
+# may change.
 get_kernels() {
 	local which entry
 
 	declare -gA KERNEL_OF
-	for which in "${KERNELS[@]}"; do
+	for which; do
 		entry=$("$WORKSHOP/kernel.sh" "$which")
 		KERNEL_OF[$which]=$entry
 	done
@@ -80,7 +81,7 @@ one_by_one() {
 
 # compare_results <arguments of compare.py ...> <names ...>: the kept results.
 compare_results() {
-	local name which files=() args=()
+	local name base files=() args=()
 
 	while [ "${1#-}" != "$1" ]; do
 		args+=("$1")
@@ -88,9 +89,9 @@ compare_results() {
 	done
 	[ "${#KERNELS[@]}" = 2 ] || args+=(--alone)
 	for name; do
-		for which in "${KERNELS[@]}"; do
-			files+=("$RESULTS/$name-$which.json")
-		done
+		base=$RESULTS/$name-base.json
+		[ -e "$base" ] || base=$RESULTS/$name-patched.json
+		files+=("$base" "$RESULTS/$name-patched.json")
 	done
 	python3 "$WORKSHOP/mfentry/compare.py" "${args[@]}" "${files[@]}"
 }

@@ -120,8 +120,9 @@ FILE *json_open(const char *path, const char *kind)
 		free(tmp);
 	}
 	uname(&u);
-	fprintf(f, "{\n\"kind\": \"%s\",\n\"unit\": \"%s\",\n\"kernel\": \"%s\",\n",
-		kind, opt.unit, u.release);
+	fprintf(f, "{\n\"kind\": \"%s\",\n\"unit\": \"%s\",\n\"machine\": \"%s\",\n",
+		kind, opt.unit, u.machine);
+	fprintf(f, "\"kernel\": \"%s\",\n", u.release);
 	fprintf(f, "\"version\": \"%s\",\n\"cpus\": %ld", u.version,
 		sysconf(_SC_NPROCESSORS_ONLN));
 	return f;
