@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0
 # All tests, from nothing. Ends with "N passed, M failed"; fails if M > 0.
-# ARCH=arm64: all that depend on the architecture, for that one.
+# ARCH=arm64: all that depend on the architecture, for that one, and also on a
+# hardened kernel.
 # What each step said is in build/log/check-<step>.log.
 set -euo pipefail
 # shellcheck source=lib.sh
@@ -110,23 +111,6 @@ check_libbpf_bpftool() {
 		python3 "$BUILD/linux/tools/testing/selftests/bpf/test_bpftool_synctypes.py"
 }
 
-# The compiler's and sparse's further warnings, on the files that are all ours:
-# sparse of Debian 12 stumbles over some of the kernel's own headers.
-check_warnings() {
-	local sources objs log=$LOGS/warnings$TAG.log tree cross=()
-
-	[ -z "$CROSS" ] || cross=(ARCH="$ARCH" CROSS_COMPILE="$CROSS")
-	tree=$("$WORKSHOP/kernel.sh" config patched)
-	mapfile -t sources < <(manifest_paths | grep -E "^(arch/$SRCARCH|kernel|lib|net)/.*\.c$" |
-		while read -r f; do [ ! -e "$TOP/$f" ] || echo "$f"; done)
-	[ "${#sources[@]}" -gt 0 ] || return 0
-	objs=("${sources[@]/%.c/.o}")
-	(cd "$tree" && rm -f "${objs[@]}")
-	make -C "$tree" "${cross[@]}" CC="${CROSS}gcc" W=1 C=1 CHECK=sparse "${objs[@]}" >"$log" 2>&1 ||
-		{ tail "$log"; return 1; }
-	! grep -E '(warning|error):' "$log" | grep -F -f <(printf '%s\n' "${sources[@]}")
-}
-
 # What is no architecture's: once is enough.
 check_sources() {
 	step "scripts" check_scripts || true
@@ -138,6 +122,42 @@ check_sources() {
 	step "libbpf and bpftool" check_libbpf_bpftool || true
 }
 
+# What needs neither a kernel nor a guest of that architecture: those do not
+# fit into the same hour.
+check_arm64_code() {
+	step "unit of arm64" env ARCH=arm64 "$WORKSHOP/unit.sh" || true
+	step "warnings of arm64" env ARCH=arm64 "$WORKSHOP/warnings.sh" || true
+}
+
+# The new ones once more, beside the others: those keep both CPUs busy for half of
+# their time only.
+check_selftests() {
+	local pid again=0
+
+	repeat_new_tests >"$LOGS/again$TAG.log" 2>&1 &
+	pid=$!
+	if step "selftests" "$WORKSHOP/selftests.sh" || [ -e "$LOGS/selftests$TAG.table" ]; then
+		count_selftests
+	fi
+	wait "$pid" || again=$?
+	step "new selftests $REPEAT times" told "$LOGS/again$TAG.log" "$again" || true
+}
+
+# told <log> <status>: what a command said that ran before, and how it ended.
+told() {
+	cat "$1"
+	return "$2"
+}
+
+# on_another <debug|hardened>: the selftests on one more kernel.
+on_another() {
+	if step "$1 kernel" "$WORKSHOP/kernel.sh" "$1"; then
+		step "selftests on the $1 kernel" "$WORKSHOP/selftests.sh" "$1" || true
+	else
+		skipped "selftests on the $1 kernel"
+	fi
+}
+
 main() {
 	mkdir -p "$LOGS"
 	"$WORKSHOP/deps.sh"
@@ -145,18 +165,11 @@ main() {
 	step "unit" "$WORKSHOP/unit.sh" || true
 	step "base kernel" "$WORKSHOP/kernel.sh" base || { skipped "all that boots"; finish; }
 	step "patched kernel" "$WORKSHOP/kernel.sh" patched || { skipped "all that boots"; finish; }
-	step "warnings" check_warnings || true
-	if step "selftests" "$WORKSHOP/selftests.sh" || [ -e "$LOGS/selftests$TAG.table" ]; then
-		count_selftests
-	fi
-	step "new selftests $REPEAT times" repeat_new_tests || true
-	if [ -n "$DEBUG" ]; then
-		if step "debug kernel" "$WORKSHOP/kernel.sh" debug; then
-			step "selftests on the debug kernel" "$WORKSHOP/selftests.sh" debug || true
-		else
-			skipped "selftests on the debug kernel"
-		fi
-	fi
+	step "warnings" "$WORKSHOP/warnings.sh" || true
+	[ -n "$TAG" ] || check_arm64_code
+	check_selftests
+	[ -z "$DEBUG" ] || on_another debug
+	[ "$ARCH" != arm64 ] || on_another hardened
 	step "demo" "$WORKSHOP/demo.sh" bars || true
 	step "bars" "$WORKSHOP/bench.sh" bars || true
 	finish

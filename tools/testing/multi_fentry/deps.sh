@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0
-# Install what the workshop needs, by Debian package name. Does nothing, and
-# asks for nothing, when all of it is there.
+# deps.sh [kernel]: install what the workshop needs, by Debian package name, and
+# what only that kernel of kernel.sh needs. Does nothing, and asks for nothing,
+# when all of it is there.
 set -euo pipefail
 # shellcheck source=lib.sh
 . "$(dirname "$0")/lib.sh"
@@ -20,6 +21,7 @@ if [ "$ARCH" = arm64 ]; then
 	PACKAGES+=(gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user)
 	QEMU_PACKAGE=qemu-system-arm
 fi
+[ "${1:-}" != hardened ] || PACKAGES+=("clang-$CLANG" "llvm-$CLANG" "lld-$CLANG")
 
 # QEMU before 8.1 breaks guests that modify their own code, as ftrace does:
 # the kernel dies of spurious int3 traps.

@@ -1,11 +1,14 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0
-# kernel.sh base|patched|debug: print the cache entry that holds this kernel,
-# with its modules and the selftests' modules; build it when there is none.
-# debug is patched with KASAN, lockdep, kmemleak and others. ARCH=arm64: the
-# same for another architecture, in trees of their own.
-# kernel.sh tree base|patched|debug: print the tree, built up to date.
-# kernel.sh config base|patched|debug: print the tree, only configured.
+# kernel.sh <which>: print the cache entry that holds this kernel, with its
+# modules and the selftests' modules; build it when there is none. Which:
+#   base      as it comes
+#   patched   with the series
+#   debug     patched, with KASAN, lockdep, kmemleak and others (x86_64)
+#   hardened  patched, with BTI and a shadow call stack, by clang (arm64)
+# ARCH=arm64: for another architecture, in trees of their own.
+# kernel.sh tree <which>: print the tree, built up to date.
+# kernel.sh config <which>: print the tree, only configured.
 set -euo pipefail
 # shellcheck source=lib.sh
 . "$(dirname "$0")/lib.sh"
@@ -30,6 +33,14 @@ kernel_paths() {
 	manifest_paths | grep "^$KMODS/" || true
 }
 
+tools_of() {
+	if [ "$1" = hardened ]; then
+		echo "$("clang-$CLANG" --version | head -n 1) / $("ld.lld-$CLANG" --version | head -n 1)"
+	else
+		echo "$("${CROSS}gcc" --version | head -n 1) / $("${CROSS}ld" --version | head -n 1)"
+	fi
+}
+
 # All that goes into a build, in words; its hash names the cache entry.
 ingredients() {
 	local path f
@@ -38,7 +49,7 @@ ingredients() {
 	echo "arch $ARCH"
 	echo "pahole -j$JOBS"
 	echo "config $(config_of "$1" | sha256sum)"
-	echo "cc $("${CROSS}gcc" --version | head -n 1) / $("${CROSS}ld" --version | head -n 1) / pahole $(pahole --version)"
+	echo "cc $(tools_of "$1") / pahole $(pahole --version)"
 	[ "$1" != base ] || return 0
 	while read -r path; do
 		for f in "$TOP/$path" "$TOP/$path.patch"; do
@@ -48,11 +59,14 @@ ingredients() {
 	done < <(kernel_paths)
 }
 
+# Whether a kernel is made of the base or of the patched sources.
+series_of() { if [ "$1" = base ]; then echo base; else echo patched; fi; }
+
 tree_of() { echo "$BUILD/${1/patched/linux}$TAG"; }
 
 config_of() {
 	cat "$WORKSHOP/configs/$ARCH.config"
-	[ "$1" != debug ] || cat "$WORKSHOP/configs/debug.config"
+	[ ! -e "$WORKSHOP/configs/$1.config" ] || cat "$WORKSHOP/configs/$1.config"
 }
 
 # source_files <base|linux>: what that tree is made of, without what was built
@@ -89,12 +103,18 @@ copy_tree() {
 # Trees that are configured for something else than tree.sh's two.
 is_copy() { [ "$1" = debug ] || [ -n "$TAG" ]; }
 
+# kmake <which> <arguments ...>: the kernel's make in its tree.
 kmake() {
-	local tree=$1 cross=()
+	local which=$1 args=(HOSTCC="ccache gcc")
 
 	shift
-	[ -z "$CROSS" ] || cross=(ARCH="$ARCH" CROSS_COMPILE="$CROSS")
-	make -C "$tree" "${cross[@]}" CC="ccache ${CROSS}gcc" HOSTCC="ccache gcc" "$@"
+	[ -z "$CROSS" ] || args+=(ARCH="$ARCH" CROSS_COMPILE="$CROSS")
+	if [ "$which" = hardened ]; then
+		args+=(LLVM="-$CLANG" CC="ccache clang-$CLANG")
+	else
+		args+=(CC="ccache ${CROSS}gcc")
+	fi
+	make -C "$(tree_of "$which")" "${args[@]}" "$@"
 }
 
 # A fragment that names an unknown or unmet option would silently give a
@@ -129,7 +149,7 @@ configure() {
 	tree=$(tree_of "$which")
 	config_of "$which" >"$config"
 	if ! have_clean_config "$tree" "$config"; then
-		quietly "config-$which$TAG" kmake "$tree" KCONFIG_ALLCONFIG="$config" allnoconfig ||
+		quietly "config-$which$TAG" kmake "$which" KCONFIG_ALLCONFIG="$config" allnoconfig ||
 			die "the configuration of the $which kernel failed"
 		sha256sum <"$config" >"$tree/.mf-config"
 	fi
@@ -145,7 +165,7 @@ build_tree() {
 	msg "building the $which kernel${TAG:+ of $ARCH} (about 13 minutes on 2 CPUs when nothing of it is in ccache) ..."
 	progress "$which kernel" "$LOGS/$name.log" 9>&- &
 	ticker=$!
-	quietly "$name" kmake "$tree" -j"$JOBS" all || st=1
+	quietly "$name" kmake "$which" -j"$JOBS" all || st=1
 	kill "$ticker" 2>/dev/null || true
 	wait "$ticker" 2>/dev/null || true
 	[ "$st" = 0 ] || die "the $which kernel did not build; see build/log/$name.log"
@@ -162,7 +182,7 @@ build_kmods() {
 	tree=$(tree_of "$which")
 	mkdir -p "$dir"
 	rsync -a --checksum "$tree/$KMODS/" "$dir/"
-	quietly "kmods-$which$TAG" kmake "$tree" -j"$JOBS" M="$dir" modules ||
+	quietly "kmods-$which$TAG" kmake "$which" -j"$JOBS" M="$dir" modules ||
 		die "the selftests' modules did not build; see build/log/kmods-$which$TAG.log"
 }
 
@@ -199,9 +219,10 @@ main() {
 	case $which in
 	base | patched) ;;
 	debug) x86_only "the debug kernel" ;;
-	*) die "usage: kernel.sh [tree|config] base|patched|debug" ;;
+	hardened) [ "$ARCH" = arm64 ] || die "the hardened kernel: only for ARCH=arm64, not $ARCH" ;;
+	*) die "usage: kernel.sh [tree|config] base|patched|debug|hardened" ;;
 	esac
-	"$WORKSHOP/deps.sh"
+	"$WORKSHOP/deps.sh" "$which"
 	text=$(ingredients "$which")
 	entry=$CACHE/kernels$TAG/$which-$(key_of <<<"$text")
 	# A patched tree that is there may hold edits that are in no file of the
@@ -209,7 +230,7 @@ main() {
 	if [ "$want" != entry ] || [ ! -d "$entry" ] ||
 	   { [ "$which" != base ] && [ -d "$BUILD/linux" ]; }; then
 		lock_builds
-		"$WORKSHOP/tree.sh" "${which/debug/patched}"
+		"$WORKSHOP/tree.sh" "$(series_of "$which")"
 	fi
 	if is_copy "$which" && { [ "$want" != entry ] || [ ! -d "$entry" ]; }; then
 		copy_tree "$which"

@@ -13,6 +13,10 @@ LOGS=$BUILD/log
 CACHE=${XDG_CACHE_HOME:-$HOME/.cache}/multi-fentry
 ARCH=${ARCH:-x86_64}
 JOBS=${JOBS:-$(($(nproc) + 1))}
+# For kernels that clang builds: of what Debian 12 has, the newest that BTI may
+# be built with.
+# shellcheck disable=SC2034 # used by those that source this
+CLANG=19
 
 # Exported by make to every child; a kernel build reads them as its own
 # and would build elsewhere or for another machine.

@@ -2,10 +2,10 @@
 # SPDX-License-Identifier: GPL-2.0
 # selftests.sh: run the selftests that concern trampolines on the base and on
 # the patched kernel, at the same time, and show the results side by side.
-# selftests.sh one <test ...>: run these on one kernel (BASE=1: base; DEBUG=1:
-# the debug kernel), with their output.
-# selftests.sh debug: run all of them on the debug kernel, look for leaks, and
-# fail when a test does not pass that passes on the patched kernel.
+# selftests.sh one <test ...>: run these on one kernel (BASE=1, DEBUG=1,
+# HARDENED=1: the kernel of that name), with their output.
+# selftests.sh debug|hardened: run all of them on that kernel, look for leaks if
+# it can, and fail when a test does not pass that passes on the patched kernel.
 # ARCH=arm64: on another architecture.
 # Fails when a test that passes on base does not on patched, or when one that
 # the series adds does not pass. Results in build/log/selftests.table
@@ -23,12 +23,13 @@ LONERS=tracing_multi_bench_attach
 # prepare <base|patched>: fix kernel and tests for the whole run; the files of
 # the series may change meanwhile.
 prepare() {
-	local entry
+	local entry tests=patched
 
+	# other kernels than base differ in nothing that a test is built from
+	[ "$1" != base ] || tests=base
 	entry=$("$WORKSHOP/kernel.sh" "$1")
 	KERNEL_OF[$1]=$entry
-	# the debug kernel differs in nothing that a test is built from
-	entry=$("$WORKSHOP/selftests-build.sh" "${1/debug/patched}")
+	entry=$("$WORKSHOP/selftests-build.sh" "$tests")
 	TESTS_OF[$1]=$entry
 }
 
@@ -41,7 +42,7 @@ export TCG=${TCG:-single}
 GUEST_ENV=(LEAKS TEST_TIMEOUT WATCHDOG TRACING_MULTI_CHANGES TRACING_MULTI_FAULTS
 	TRACING_MULTI_FUZZ TRACING_MULTI_CYCLES)
 
-# in_guest <base|patched|debug> <name> <tests ...>: status of the guest.
+# in_guest <kernel> <name> <tests ...>: status of the guest.
 in_guest() {
 	local which=$1 name=selftests-$1$TAG-$2 base='' var vars=()
 
@@ -123,6 +124,7 @@ one() {
 	[ $# -gt 0 ] || die "usage: selftests.sh one <test ...>"
 	[ -z "${BASE:-}" ] || which=base
 	[ -z "${DEBUG:-}" ] || which=debug
+	[ -z "${HARDENED:-}" ] || which=hardened
 	prepare "$which"
 	in_guest "$which" one "$@" || st=$?
 	cat "$BUILD/vm-out/selftests-$which$TAG-one/"*.log
@@ -130,18 +132,19 @@ one() {
 	exit "$st"
 }
 
-# debug: what passes on the patched kernel has to pass here, without a complaint.
-debug() {
-	local st=0 bad
+# another <debug|hardened>: what passes on the patched kernel has to pass there,
+# without a complaint.
+another() {
+	local which=$1 st=0 bad
 
-	prepare debug
-	run_all debug || st=$?
+	prepare "$which"
+	run_all "$which" || st=$?
 	bad=$(awk '
 		NR == FNR { if ($2 == "OK") ok[$1] = 1; next }
 		$2 != "OK" && $1 in ok { print "  " $1, $2 }
-	' "$LOGS/selftests-patched.results" "$LOGS/selftests-debug.results")
-	[ -z "$bad" ] || printf 'not on the debug kernel:\n%s\n' "$bad"
-	echo "selftests: $(grep -c ' OK$' "$LOGS/selftests-debug.results") passed on debug"
+	' "$LOGS/selftests-patched$TAG.results" "$LOGS/selftests-$which$TAG.results")
+	[ -z "$bad" ] || printf 'not on the %s kernel:\n%s\n' "$which" "$bad"
+	echo "selftests: $(grep -c ' OK$' "$LOGS/selftests-$which$TAG.results") passed on $which"
 	[ "$st" = 0 ] && [ -z "$bad" ]
 }
 
@@ -153,7 +156,7 @@ main() {
 	TABLE=$LOGS/selftests$TAG.table
 	case ${1:-} in
 	one) shift; one "$@" ;;
-	debug) debug; exit ;;
+	debug | hardened) another "$1"; exit ;;
 	esac
 	rm -f "$TABLE"
 	prepare base
