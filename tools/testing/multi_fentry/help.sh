@@ -24,7 +24,9 @@ Variables
   APPEND='...'       vm: more kernel parameters
   EXPECT_SPLAT=re    vm: kernel complaints that match are no failure
   NAME=name          vm: keep console and output in build/vm-out/name ($OUT in the guest)
-  DEBUG=1            check: the selftests on a debug kernel, too (hours more)
+  DEBUG=1            check: the selftests on a debug kernel, too (an hour more)
+  HARDENED=1         check: the selftests on an arm64 kernel with BTI and a shadow call
+                     stack, too (ARCH=arm64)
   ARGS='...'         unit, demo, bench: arguments for their program
   REPEAT=1           check: how often the new selftests run once more
   TCG=single|multi   vm: QEMU threads for the guest's CPUs (multi; selftests: single)
