@@ -83,21 +83,23 @@ make_initramfs() {
 }
 
 # /dev/kvm may exist and yet not work (nested virtualization); only a boot tells.
+# Guests that start at the same time each ask for themselves.
 kvm_works() {
-	local stamp
+	local stamp tmp
 
 	stamp=$BUILD/.kvm-$(cat /proc/sys/kernel/random/boot_id)
+	tmp=$stamp.$$
 	[ "$(uname -m)" = "$ARCH" ] && [ -w /dev/kvm ] || return 1
 	if [ ! -e "$stamp" ]; then
-		rm -f "$BUILD"/.kvm-*
+		find "$BUILD" -maxdepth 1 -name '.kvm-*' ! -path "$stamp*" -delete
 		timeout -k 1 20 "$QEMU" -machine q35 -accel kvm -cpu host \
 			-m 512M -nodefaults -display none -no-reboot -serial stdio \
 			-kernel "$KERNEL_IMAGE" -initrd "$INITRD" \
 			-append "console=ttyS0 panic=-1 mf.probe" </dev/null 2>&1 9>&- |
-			grep -c 'multi-fentry: probe ok' >"$stamp.tmp" || true
-		mv "$stamp.tmp" "$stamp"
+			grep -c 'multi-fentry: probe ok' >"$tmp" || true
+		mv "$tmp" "$stamp"
 	fi
-	[ "$(cat "$stamp")" != 0 ]
+	grep -qx '[1-9]' "$stamp"
 }
 
 # What QEMU and the kernel have to be told of the machine. Pointer authentication
