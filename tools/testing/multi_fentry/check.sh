@@ -97,9 +97,7 @@ repeat_new_tests() {
 	done >"$LOGS/repeat.list"
 	mapfile -t tests <"$LOGS/repeat.list"
 	DEBUG='' HARDENED='' TIMEOUT=$((REPEAT * 1200)) \
-		"$WORKSHOP/selftests.sh" one "${tests[@]}" >"$LOGS/repeat.log" || return 1
-	awk '$1 != "OK" && $1 != "SKIP" { bad = 1; print } END { exit bad }' \
-		"$BUILD/vm-out/selftests-patched$TAG-one/results"
+		"$WORKSHOP/selftests.sh" one "${tests[@]}" >"$LOGS/repeat.log"
 }
 
 # libbpf's check of its symbols, bpftool's of its command lists. "all" and
