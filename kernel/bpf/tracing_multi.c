@@ -589,6 +589,7 @@ struct name {
 	const char *name;
 	u64 hash;
 	unsigned long *ip;
+	bool found;
 };
 
 /* Names by hash: most symbols of the kernel are none of them. */
@@ -655,12 +656,13 @@ static int names_resolve(void *data, const char *name, unsigned long addr)
 	struct name *n;
 
 	hlist_for_each_entry(n, names_bucket(names, hash), node) {
-		if (n->hash != hash || strcmp(n->name, name) || *n->ip)
+		if (n->hash != hash || strcmp(n->name, name) || n->found)
 			continue;
 		/* no look-up of the function's size, as ftrace_location() has */
 		*n->ip = location_of(ftrace_location_range(addr, addr + ENTRY_MAX), addr);
 		if (!*n->ip && !ftrace_location(addr))
 			break;
+		n->found = true;
 		names->left--;
 	}
 	return !names->left;
