@@ -839,6 +839,19 @@ static int start_callers(struct env_sets *t, struct caller *callers, int prog)
 	return cnt;
 }
 
+/* How far the long mode is */
+static void show_progress(int wanted)
+{
+	static time_t last;
+	time_t now = time(NULL);
+
+	if (wanted <= CHANGES || now - last < 60)
+		return;
+	last = now;
+	printf("%d of %d changes\n", __atomic_load_n(&changes, __ATOMIC_RELAXED), wanted);
+	fflush(stdout);
+}
+
 static void check_stable(struct env_sets *t, int p, __u64 misses, __u64 calls)
 {
 	struct tracing_multi_sets__bss *bss = t->skel->bss;
@@ -906,6 +919,7 @@ static void run_concurrent(struct env_sets *t, const int *stable, int stable_cnt
 	end = get_time_ns() + SECONDS_MAX * 1000000000ULL;
 	while ((wanted > CHANGES || get_time_ns() < end) &&
 	       __atomic_load_n(&changes, __ATOMIC_RELAXED) < wanted) {
+		show_progress(wanted);
 		if (!transient) {
 			usleep(1000);
 			continue;
