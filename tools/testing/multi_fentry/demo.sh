@@ -18,7 +18,12 @@ on_kernel() {
 main() {
 	get_kernels "${KERNELS[@]}"
 	build_mfentry
-	one_by_one on_kernel
+	# as a test it is not to be looked at, but to end soon
+	if [ "${1:-}" = bars ]; then
+		side_by_side on_kernel
+	else
+		one_by_one on_kernel
+	fi
 	keep demo demo
 	sed '/most called/,$d' "$LOGS/demo-patched$TAG.log"
 	echo

@@ -56,7 +56,7 @@ keep() {
 }
 
 # side_by_side <function> <arguments ...>: function <base|patched> arguments, in
-# two guests at once. For what does not depend on how fast a guest is.
+# two guests at once, each with half of the machine.
 side_by_side() {
 	local which pids=() pid st=0
 

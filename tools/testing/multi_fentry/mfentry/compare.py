@@ -99,6 +99,14 @@ def beside(run, operation, value):
     return [value(run[n + "_ns"]) for n in name] if name else ["", ""]
 
 
+def cost_cells(base, patched, key, show):
+    """One cost on both kernels; it may not have been measured on base."""
+    if key not in base:
+        return ["-", show(patched)(patched[key]), "-"]
+    return [show(base)(base[key]), show(patched)(patched[key]),
+            show_ratio(base[key] / base["n"], patched[key] / patched["n"])]
+
+
 def bench_tables(base, patched, title, per_function, alone):
     def cell(run):
         n = run["n"] if per_function else 1
@@ -107,23 +115,19 @@ def bench_tables(base, patched, title, per_function, alone):
     for operation in OPERATIONS:
         rows = [["functions", "base", "patched", "ratio", "function tracer", "kprobe.multi"]]
         for b, p in pair_runs(base, patched):
-            key = operation + "_ns"
-            rows.append([number(p["n"]), cell(b)(b[key]), cell(p)(p[key]),
-                         show_ratio(b[key] / b["n"], p[key] / p["n"])] +
+            rows.append([number(p["n"])] + cost_cells(b, p, operation + "_ns", cell) +
                         beside(p, operation, cell(p)))
         print(f"{operation.replace('_', ' ')}, {title}")
         table(rows, alone)
+    if "split" not in patched:
+        return
+    b, p = base.get("split", {}), patched["split"]
     rows = [["", "base", "patched", "ratio"]]
     for key in ("uncovered_attach", "attach", "uncovered_detach", "detach"):
-        b, p = base["split"], patched["split"]
         text = key if key.startswith("uncovered") else "covered_" + key
-        n = b["n"] if per_function else 1
-        show = number if per_function else seconds
-        rows.append([text.replace("_", " "), show(b[key + "_ns"] / n),
-                     show(p[key + "_ns"] / n),
-                     show_ratio(b[key + "_ns"], p[key + "_ns"])])
-    print(f"a link over {number(base['split']['n'])} functions, uncovered or out of "
-          f"{number(base['split']['covered'])} that another one covers, {title}")
+        rows.append([text.replace("_", " ")] + cost_cells(b, p, key + "_ns", cell))
+    print(f"a link over {number(p['n'])} functions, uncovered or out of "
+          f"{number(p['covered'])} that another one covers, {title}")
     table(rows, alone)
 
 
@@ -132,7 +136,7 @@ def memory_table(base, patched, alone):
              "kprobe.multi", "bodies on base", "bodies on patched"]]
     for b, p in pair_runs(base, patched):
         def per(run, key):
-            return number(run[key]["total"] / run["n"])
+            return number(run[key]["total"] / run["n"]) if key in run else "-"
         rows.append([number(p["n"]), per(b, "mem"), per(p, "mem"),
                      show_ratio(b["mem"]["total"] / b["n"], p["mem"]["total"] / p["n"]),
                      per(b, "second_mem"), per(p, "second_mem"), per(p, "kprobe_mem"),
@@ -271,6 +275,9 @@ def check_fexit(checks, data):
 
 def check_hit(checks, base, patched):
     b, p = hits(base), hits(patched)
+    # Half an instruction: the clock may be calibrated a little off. Where base
+    # goes through ftrace_caller(), a hit has to cost less.
+    slack = -0.5 if checks.alone else 0.5
     for (target, config), cost in p.items():
         if not config.startswith("multi_") or config.endswith("two_programs"):
             continue
@@ -282,8 +289,7 @@ def check_hit(checks, base, patched):
         bar = b[(target, "single")]
         if config.endswith("after_second"):
             bar += ENTRY_BRANCH
-        # Half an instruction: the clock may be calibrated a little off.
-        checks.check(cost <= bar + 0.5, f"instructions a hit, {target}, {config}: "
+        checks.check(cost <= bar + slack, f"instructions a hit, {target}, {config}: "
                      f"{cost:.2f} (bar, from a single program on base: {bar:.2f})")
 
 

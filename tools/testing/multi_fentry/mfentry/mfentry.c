@@ -31,6 +31,8 @@ static const char usage[] =
 "  bench   cost of attaching and detaching, beside other tracers\n"
 "    --n LIST          numbers of functions (1,10,100,1000,10000,all)\n"
 "    --repeat R        take medians of R runs (3 up to 1,000 functions, else 1)\n"
+"    --no-second       no second program on the same functions\n"
+"    --no-split        no second program on 10,000 of all functions\n"
 "  hit     cost of a call of a traced function\n"
 "\n"
 "  --json FILE         write the results there, - for standard output\n"
@@ -334,6 +336,8 @@ static void parse_options(int argc, char **argv)
 		{ "names", required_argument, NULL, 'N' },
 		{ "n", required_argument, NULL, 'n' },
 		{ "fexit", no_argument, NULL, 'x' },
+		{ "no-second", no_argument, NULL, '2' },
+		{ "no-split", no_argument, NULL, 'p' },
 		{ "unit", required_argument, NULL, 'u' },
 		{ "repeat", required_argument, NULL, 'r' },
 		{ "seconds", required_argument, NULL, 's' },
@@ -359,6 +363,12 @@ static void parse_options(int argc, char **argv)
 			break;
 		case 'x':
 			opt.fexit = true;
+			break;
+		case '2':
+			opt.no_second = true;
+			break;
+		case 'p':
+			opt.no_split = true;
 			break;
 		case 'u':
 			opt.unit = optarg;

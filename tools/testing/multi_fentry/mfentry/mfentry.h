@@ -29,6 +29,8 @@ struct options {
 	const char *names;	/* where list writes the names */
 	const char *sizes;	/* bench: numbers of functions */
 	bool fexit;		/* list, bench: programs at the functions' return */
+	bool no_second;		/* bench: no second program on the same functions */
+	bool no_split;		/* bench: no second program on some of them */
 	const char *unit;	/* what a nanosecond of this guest stands for */
 	int repeat;		/* bench: 0 chooses by the number of functions */
 	int seconds;
