@@ -64,9 +64,9 @@ measure() {
 	keep_all
 }
 
-# The same in half the time: both kernels have one CPU each all the time. Their
-# ratios are far from the bars. What is of no bar and takes base minutes is left
-# out.
+# The same in half the time: where both kernels have multi links, each has one CPU
+# all the time, so that neither ratio by the clock gains. What is of no bar and
+# takes base minutes is left out.
 measure_bars() {
 	LESS=([base-bench]=--no-split [patched-bench]=--no-split
 		[base-icount]="--no-second --no-split")

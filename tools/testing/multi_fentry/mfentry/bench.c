@@ -269,7 +269,7 @@ static struct run median_run(const struct run *runs, int repeat)
 
 static bool left_out(const char *name)
 {
-	return opt.no_second && strstr(name, "second") == name;
+	return opt.no_second && !strncmp(name, "second_", strlen("second_"));
 }
 
 static void run_json(FILE *f, size_t n, int repeat, const struct run *r)
