@@ -732,28 +732,34 @@ static u32 prog_checked(const struct bpf_prog *prog)
 	return BIT(2 * prog_calls_orig(prog) + prog->sleepable);
 }
 
-static int fill_req(struct bpf_prog *prog, u32 id, unsigned long ip, struct bpf_tramp_req *req)
+/* The functions that are sites, and that nothing has to be checked of. */
+static void fill_known(const struct bpf_prog *prog, const u32 *ids, u32 cnt,
+		       struct bpf_tramp_req *reqs)
+{
+	u32 i, obj_id = btf_obj_id(prog->aux->attach_btf);
+	struct bpf_tramp_site *site;
+
+	guard(mutex)(&bpf_tramp_sets_mutex);
+	for (i = 0; i < cnt; i++) {
+		reqs[i].obj_id = obj_id;
+		reqs[i].btf_id = ids[i];
+		reqs[i].checked = prog_checked(prog);
+		site = bpf_tramp_site_find(obj_id, ids[i]);
+		if (!site || !(site->checked & reqs[i].checked))
+			continue;
+		reqs[i].ip = site->ip;
+		reqs[i].class = site->set->class;
+		reqs[i].class.solo = 0;
+		reqs[i].class.pin = NULL;
+	}
+}
+
+static int fill_req(struct bpf_prog *prog, unsigned long ip, struct bpf_tramp_req *req)
 {
 	struct bpf_attach_target_info tgt_info = { .tgt_addr = ip ? ftrace_get_symaddr(ip) : 0 };
-	struct btf *btf = prog->aux->attach_btf;
-	struct bpf_tramp_site *site;
 	int err;
 
-	req->obj_id = btf_obj_id(btf);
-	req->btf_id = id;
-	req->checked = prog_checked(prog);
-	scoped_guard(mutex, &bpf_tramp_sets_mutex) {
-		site = bpf_tramp_site_find(req->obj_id, id);
-		if (site && (site->checked & req->checked)) {
-			req->ip = site->ip;
-			req->class = site->set->class;
-			req->class.solo = 0;
-			req->class.pin = NULL;
-			return 0;
-		}
-	}
-
-	err = bpf_check_attach_btf_id_multi(btf, prog, id, &tgt_info);
+	err = bpf_check_attach_btf_id_multi(prog->aux->attach_btf, prog, req->btf_id, &tgt_info);
 	if (err)
 		return err;
 	req->ip = ip ?: ftrace_location(tgt_info.tgt_addr);
@@ -787,8 +793,9 @@ int bpf_trampoline_multi_attach(struct bpf_prog *prog, u32 *ids,
 	reqs = kvzalloc_objs(*reqs, link->cnt);
 	if (!reqs)
 		return -ENOMEM;
+	fill_known(prog, ids, link->cnt, reqs);
 	for (i = 0; i < link->cnt; i++) {
-		err = fill_req(prog, ids[i], link->ips[i], &reqs[i]);
+		err = reqs[i].ip ? 0 : fill_req(prog, link->ips[i], &reqs[i]);
 		if (err)
 			goto out;
 		reqs[i].cookie = link->cookies ? link->cookies[i] : 0;

@@ -371,9 +371,10 @@ static struct bpf_tramp_site *site_find_ip(unsigned long ip)
 	return NULL;
 }
 
+/* A dense index needs fewer levels of the array. */
 static unsigned long site_index(u32 obj_id, u32 btf_id)
 {
-	return (u64)obj_id << 32 | btf_id;
+	return obj_id * (BTF_MAX_TYPE + 1UL) + btf_id;
 }
 
 /**
@@ -389,6 +390,8 @@ static unsigned long site_index(u32 obj_id, u32 btf_id)
  */
 struct bpf_tramp_site *bpf_tramp_site_find(u32 obj_id, u32 btf_id)
 {
+	if (btf_id > BTF_MAX_TYPE)
+		return NULL;
 	return xa_load(&sites_by_id, site_index(obj_id, btf_id));
 }
 

@@ -7,6 +7,7 @@
 #define _KERNEL_BPF_TRAMPOLINE_SET_INTERNAL_H
 
 #include <linux/bpf.h>
+#include <linux/btf.h>
 #include <linux/hashtable.h>
 #include <linux/idr.h>
 #include <linux/jhash.h>

@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include <linux/types.h>
+#include <linux/btf.h>
 #include <linux/err.h>
 #include <linux/hashtable.h>
 #include <linux/jhash.h>
