@@ -396,27 +396,6 @@ int bpf_tramp_body_prepare(struct bpf_tramp_set *set)
 ALLOW_ERROR_INJECTION(bpf_tramp_body_prepare, ERRNO);
 
 /**
- * arch_bpf_entry_switch - send the entry of a set to another image
- * @entry: the image at whose start the entry is
- * @old: where the entry leads, may be @entry
- * @im: where it is to lead, never @entry
- *
- * Context: may sleep; takes text_mutex.
- * Return: 0 or an error, with the entry unchanged.
- */
-int __weak arch_bpf_entry_switch(const struct bpf_tramp_image *entry,
-				 const struct bpf_tramp_image *old,
-				 const struct bpf_tramp_image *im)
-{
-	enum bpf_text_poke_type type = old == entry ? BPF_MOD_NOP : BPF_MOD_JUMP;
-	int err;
-
-	err = bpf_arch_text_poke(entry->image, type, BPF_MOD_JUMP,
-				 old == entry ? NULL : old->image, im->image);
-	return min(err, 0);
-}
-
-/**
  * bpf_tramp_body_switch - patch the set's entry to branch to the prepared body
  * @set: a shared set
  *

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Thunks and gates of shared trampolines, see bpf_thunk.h for what they are.
+ * Entries, thunks and gates of shared trampolines, see bpf_thunk.h for what they are.
  * The trampolines themselves are bpf_jit_comp.c's.
  */
 #include <linux/bpf.h>
@@ -28,6 +28,39 @@ bool arch_bpf_thunk_calls(void)
 unsigned int arch_bpf_thunk_size(void)
 {
 	return BPF_THUNK_SIZE;
+}
+
+static bool entry_leads_to(const struct bpf_tramp_image *entry, const struct bpf_tramp_image *im)
+{
+	const u8 *insn = entry->image;
+	u8 jmp[JMP32_INSN_SIZE];
+
+	if (im == entry)
+		return *insn == BPF_ENTRY_OPCODE;
+	__text_gen_insn(jmp, JMP32_INSN_OPCODE, insn, im->image, sizeof(jmp));
+	return !memcmp(insn, jmp, sizeof(jmp));
+}
+
+/**
+ * arch_bpf_entry_switch - send the entry of a set to another image
+ * @entry: the image at whose start the entry is
+ * @old: where the entry leads, may be @entry
+ * @im: where it is to lead, never @entry
+ *
+ * Context: may sleep; takes text_mutex.
+ * Return: 0 or -EBUSY, with the entry unchanged.
+ */
+int arch_bpf_entry_switch(const struct bpf_tramp_image *entry, const struct bpf_tramp_image *old,
+			  const struct bpf_tramp_image *im)
+{
+	u8 jmp[JMP32_INSN_SIZE];
+
+	guard(mutex)(&text_mutex);
+	if (!entry_leads_to(entry, old))
+		return -EBUSY;
+	__text_gen_insn(jmp, JMP32_INSN_OPCODE, entry->image, im->image, sizeof(jmp));
+	smp_text_poke_single(entry->image, jmp, sizeof(jmp), NULL);
+	return 0;
 }
 
 static void gen_insn(void *rw, void *image, unsigned int off, u8 opcode, const void *dest)

@@ -3,6 +3,13 @@
 #define _ARCH_X86_NET_BPF_THUNK_H
 
 /*
+ * Where sites branch to a trampoline without thunks, it starts with an
+ * instruction of its own that has the size of a jmp, which a jmp to a newer image
+ * of the set replaces: mov eax, imm32.
+ */
+#define BPF_ENTRY_OPCODE	0xb8
+
+/*
  * A thunk is what a site branches to when a trampoline that many functions
  * share has to know which one it runs for. There are two kinds of 32 bytes. r11
  * is free at a function's entry.

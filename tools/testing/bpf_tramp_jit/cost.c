@@ -2,9 +2,10 @@
 /*
  * What a call of a traced function costs more than that of one that is not, in
  * one place or in many, in turn or at random, with few or many callers above.
- * It depends on where the code happens to be, so it is put to many places. In
- * each, runs of all variants take turns, so that what else the machine does
- * falls on all of them, and the best counts; of the places, the median.
+ * It depends on where the code happens to be, by some percent, so all is put to
+ * many places, and in each in another order. There, runs of all variants take
+ * turns, so that what else the machine does falls on all of them, and the best
+ * counts; of the places, the median.
  */
 #include <time.h>
 
@@ -119,6 +120,22 @@ static void cost_variant(enum cost_variant v)
 	}
 }
 
+/* All variants in one place, in random order */
+static void cost_place(unsigned int *seed)
+{
+	enum cost_variant order[COST_VARIANTS];
+	int i, with;
+
+	exec_alloc(64 * (rand_r(seed) % 64));
+	for (i = 0; i < COST_VARIANTS; i++) {
+		with = rand_r(seed) % (i + 1);
+		order[i] = order[with];
+		order[with] = i;
+	}
+	for (i = 0; i < COST_VARIANTS; i++)
+		cost_variant(order[i]);
+}
+
 static double cost_now(void)
 {
 	struct timespec ts;
@@ -217,8 +234,8 @@ static void cost_print(bool json)
 
 static int cost_run(bool json)
 {
-	unsigned int o;
-	int v, place;
+	unsigned int o, seed = 1;
+	int place;
 
 	if (!HAS_COST) {
 		fprintf(stderr, "costs are measured on x86-64 only\n");
@@ -228,9 +245,7 @@ static int cost_run(bool json)
 	config_use(&configs[0]);
 	for (place = 0; place < COST_PLACES; place++) {
 		fprintf(stderr, "\r%d of %d places", place + 1, COST_PLACES);
-		exec_alloc(64 * (rand() % 64));
-		for (v = 0; v < COST_VARIANTS; v++)
-			cost_variant(v);
+		cost_place(&seed);
 		for (o = 0; o < ARRAY_SIZE(cost_orders); o++)
 			cost_measure(o, place);
 	}

@@ -31,7 +31,7 @@ struct jit_prog {
 struct jit_spec {
 	int nr_args;
 	unsigned char arg_size[JIT_ARGS_MAX];
-	int shared;			/* by functions with a nop at the start */
+	int shared;			/* by functions; may start with an entry */
 	int thunk;			/* shared, and entered by thunks */
 	enum exec_area area;		/* where it is to be */
 	unsigned long func;		/* the function, if not shared */

@@ -432,8 +432,6 @@ static void test_switch(u32 nr_models)
 		for (s = 0; s < ARRAY_SIZE(switches); s++) {
 			const struct variant *from = &variants[switches[s].from];
 
-			if (!has_thunks(from) && !HAS_ENTRY_SWITCH)
-				continue;
 			snprintf(name, sizeof(name), "%s, %s", switches[s].name, configs[f].name);
 			test_name = name;
 			for (i = 0; i < nr_models; i++) {

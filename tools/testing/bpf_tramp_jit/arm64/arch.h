@@ -22,8 +22,6 @@
 
 /* Sites branch by bl to all trampolines. */
 #define SITE_JMP	0
-/* There is an arch_bpf_entry_switch(). */
-#define HAS_ENTRY_SWITCH 1
 /* Most likely this machine is emulated. */
 #define HAS_COST	0
 

@@ -18,8 +18,6 @@
 
 /* Sites branch by jmp to trampolines that call the function. */
 #define SITE_JMP	1
-/* There is an arch_bpf_entry_switch(). */
-#define HAS_ENTRY_SWITCH 0
 /* Calls of traced functions can be measured. */
 #define HAS_COST	1
 

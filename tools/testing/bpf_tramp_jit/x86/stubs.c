@@ -81,6 +81,11 @@ void smp_text_poke_batch_add(void *addr, const void *opcode, size_t len, const v
 	memcpy(addr, opcode, len);
 }
 
+void smp_text_poke_single(void *addr, const void *opcode, size_t len, const void *emulate)
+{
+	memcpy(addr, opcode, len);
+}
+
 void smp_text_poke_batch_finish(void)
 {
 }
