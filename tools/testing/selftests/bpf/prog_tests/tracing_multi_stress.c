@@ -513,13 +513,24 @@ out:
 
 static bool stop_sleepers;
 
+/*
+ * By way of common_nsleep(), which calls hrtimer_nanosleep(): nanosleep(), which
+ * test_progs has for usleep(), may have that inlined.
+ */
+static void sleep_traced(long usec)
+{
+	struct timespec ts = { usec / 1000000, usec % 1000000 * 1000 };
+
+	clock_nanosleep(CLOCK_REALTIME, 0, &ts, NULL);
+}
+
 static void *sleeper_fn(void *arg)
 {
 	unsigned long n = 0;
 
 	while (!__atomic_load_n(&stop_sleepers, __ATOMIC_RELAXED)) {
 		/* some longer than many links live */
-		usleep((long)arg * 100000 + 1000);
+		sleep_traced((long)arg * 100000 + 1000);
 		n++;
 	}
 	return (void *)n;
@@ -554,7 +565,7 @@ static void test_sleepers(struct tracing_multi_stress *skel)
 		link = attach_names(skel->progs.around, funcs + i % 2, 2 + i % 2);
 		if (!link)
 			break;
-		usleep(20000);
+		sleep_traced(20000);
 		bpf_link__destroy(link);
 		link = attach_names(skel->progs.after, funcs + i % 3, 2);
 		if (!link)
