@@ -80,6 +80,13 @@ static const char * const cost_names[] = {
 	[COST_FEXIT_COOKIE] = "+ cookies",
 };
 
+/* At most so often as many as base's variant */
+static const double cost_bars[COST_VARIANTS] = {
+	[COST_FENTRY_SHARED] = 1.02,
+	[COST_FEXIT_SHARED] = 1.05,
+	[COST_FEXIT_COOKIE] = 1.05,
+};
+
 /* Functions of their own for each variant, as a processor remembers branches. */
 static struct site cost_sites[COST_VARIANTS][NR_SITES];
 
@@ -232,6 +239,27 @@ static void cost_print(bool json)
 	printf(json ? "\n]\n" : "\n");
 }
 
+/* 1 if it costs more than it may */
+static int cost_check(void)
+{
+	unsigned int o;
+	double ratio;
+	int v, ret = 0;
+
+	for (o = 0; o < ARRAY_SIZE(cost_orders); o++) {
+		for (v = 1; v < COST_VARIANTS; v++) {
+			cost_of(o, v, &ratio);
+			if (!cost_bars[v] || ratio <= cost_bars[v])
+				continue;
+			fprintf(stderr, "%s, %s %s: %.3fx, more than %.2fx\n", cost_orders[o].name,
+				v < COST_FEXIT ? "fentry" : "fexit", cost_names[v], ratio,
+				cost_bars[v]);
+			ret = 1;
+		}
+	}
+	return ret;
+}
+
 static int cost_run(bool json)
 {
 	unsigned int o, seed = 1;
@@ -251,5 +279,5 @@ static int cost_run(bool json)
 	}
 	fprintf(stderr, "\n");
 	cost_print(json);
-	return 0;
+	return cost_check();
 }

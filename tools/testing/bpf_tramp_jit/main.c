@@ -490,7 +490,7 @@ static void print_usage(const char *name)
 	printf("usage: %s [--models N] [--seed S] | --cost [--json]\n", name);
 	printf("  --models N  random function models a variant, default 100\n");
 	printf("  --seed S    of the random models and arguments\n");
-	printf("  --cost      measure what a call of a traced function costs, in ns\n");
+	printf("  --cost      measure and check what a call of a traced function costs, in ns\n");
 	printf("  --json      the same as JSON\n");
 }
 

@@ -92,7 +92,7 @@ main() {
 		# shellcheck disable=SC2086 # arguments are words
 		measure ${ARGS:-}
 		compare
-		# their unit test is x86's, so far
+		# an emulator has no branch prediction
 		[ "$ARCH" = x86_64 ] || exit 0
 		echo "the trampolines' code on this machine's processor, without a guest:"
 		"$WORKSHOP/unit.sh" cost

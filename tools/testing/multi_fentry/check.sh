@@ -166,7 +166,10 @@ main() {
 	step "base kernel" "$WORKSHOP/kernel.sh" base || { skipped "all that boots"; finish; }
 	step "patched kernel" "$WORKSHOP/kernel.sh" patched || { skipped "all that boots"; finish; }
 	step "warnings" "$WORKSHOP/warnings.sh" || true
-	[ -n "$TAG" ] || check_arm64_code
+	if [ -z "$TAG" ]; then
+		check_arm64_code
+		step "cost" "$WORKSHOP/unit.sh" cost || true
+	fi
 	check_selftests
 	[ -z "$DEBUG" ] || on_another debug
 	[ -z "$HARDENED" ] || on_another hardened

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0
 # What can be tested in user space: the set engine against its model, under ASan
 # and UBSan; the JIT's trampolines on this machine's processor.
-# unit.sh cost [...]: what calls of traced functions cost here.
+# unit.sh cost [...]: what calls of traced functions cost here; fails if one by a
+# shared trampoline costs more than it may.
 # ARGS: passed to the engine's test.
 set -euo pipefail
 # shellcheck source=lib.sh
