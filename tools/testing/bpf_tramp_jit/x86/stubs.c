@@ -47,12 +47,12 @@ int x86_call_depth_emit_accounting(u8 **pprog, void *func, void *ip)
 
 	if (!(features & JIT_CALL_DEPTH))
 		return 0;
+	/* inc dword ptr [rip + disp]: relative to where it is, as the kernel's */
 	prog[0] = 0xff;
-	prog[1] = 0x04;
-	prog[2] = 0x25;
-	*(u32 *)(prog + 3) = (u32)(unsigned long)&call_depth;
-	*pprog += 7;
-	return 7;
+	prog[1] = 0x05;
+	*(u32 *)(prog + 2) = (u32)((void *)&call_depth - (ip + 6));
+	*pprog += 6;
+	return 6;
 }
 
 struct cpuinfo_x86 boot_cpu_data;
