@@ -174,6 +174,7 @@ main() {
 	[ -z "$DEBUG" ] || on_another debug
 	[ -z "$HARDENED" ] || on_another hardened
 	step "demo" "$WORKSHOP/demo.sh" bars || true
+	[ -n "$TAG" ] || step "demo with call depth tracking" "$WORKSHOP/demo.sh" depth || true
 	step "bars" "$WORKSHOP/bench.sh" bars || true
 	finish
 }

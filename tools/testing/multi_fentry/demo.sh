@@ -3,6 +3,8 @@
 # One program on every function of a running kernel, counting calls; the same
 # on the base kernel beside it. ARGS: for `mfentry demo`.
 # demo.sh bars: as a test of what it should show.
+# demo.sh depth: as a test with call depth tracking, for which x86-64 trampolines
+# count: a count that is not where it belongs takes the kernel down.
 set -euo pipefail
 # shellcheck source=lib.sh
 . "$(dirname "$0")/lib.sh"
@@ -15,9 +17,25 @@ on_kernel() {
 	mfentry_run "$1" demo demo --json /run/out/demo.json ${ARGS:-} >"$LOGS/demo-$1$TAG.log"
 }
 
+with_call_depth() {
+	local KERNELS=(patched)
+	local -x CPU=Skylake-Server-v4 APPEND="retbleed=stuff spectre_v2=retpoline"
+
+	x86_only "call depth tracking"
+	mfentry_run patched depth demo --seconds 1 --json /run/out/demo.json >"$LOGS/depth.log"
+	grep -q 'RETBleed: Mitigation: Stuffing' "$BUILD/vm-out/depth-patched/console.log" ||
+		die "the kernel does not track the depth of calls on $CPU"
+	keep depth demo
+	compare_results --bars depth
+}
+
 main() {
 	get_kernels "${KERNELS[@]}"
 	build_mfentry
+	if [ "${1:-}" = depth ]; then
+		with_call_depth
+		return
+	fi
 	# as a test it is not to be looked at, but to end soon
 	if [ "${1:-}" = bars ]; then
 		side_by_side on_kernel

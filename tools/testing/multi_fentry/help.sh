@@ -29,6 +29,7 @@ Variables
                      stack, too (ARCH=arm64)
   ARGS='...'         unit, demo, bench: arguments for their program
   REPEAT=1           check: how often the new selftests run once more
+  CPU=max            vm: emulate QEMU's model of that processor, instead of KVM
   TCG=single|multi   vm: QEMU threads for the guest's CPUs (multi; selftests: single)
   JOBS=N             parallel jobs of a build
   DISCARD=1          drop edits in build/linux that were not refreshed

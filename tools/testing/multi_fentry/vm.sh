@@ -21,6 +21,7 @@ Environment, each also a make variable:
   CPUS=2 MEM=4G    size of the guest
   TIMEOUT=600      seconds until the guest counts as hung (0: never)
   ICOUNT=1         one CPU whose clock counts executed instructions
+  CPU=max          emulate QEMU's model of that processor, instead of KVM
   TCG=single       without KVM: run the guest's CPUs in turn, in one thread
   APPEND='...'     more kernel parameters
   EXPECT_SPLAT=re  console lines that match are no failure
@@ -107,13 +108,13 @@ kvm_works() {
 machine_args() {
 	case $ARCH in
 	x86_64)
-		MACHINE=q35 CPU=max
+		MACHINE=q35 CPU_DEFAULT=max
 		KERNEL_ARGS=(console=ttyS0 tsc=reliable)
 		# The same addresses in each boot give the same counts.
 		COUNT_ARGS=nokaslr
 		;;
 	arm64)
-		MACHINE=virt,gic-version=3 CPU=max,pauth-impdef=on
+		MACHINE=virt,gic-version=3 CPU_DEFAULT=max,pauth-impdef=on
 		KERNEL_ARGS=(console=ttyAMA0)
 		# Counting, an idle guest jumps to its next timer, which without a
 		# tick may be minutes away. No nokaslr: it is KASLR that puts BPF
@@ -124,11 +125,14 @@ machine_args() {
 }
 
 accel_args() {
+	local emulate=${CPU:-}
+
+	CPU=${CPU:-$CPU_DEFAULT}
 	if [ -n "${ICOUNT:-}" ] && [ "$ICOUNT" != 0 ]; then
 		CPUS=1
 		ACCEL=(-accel "tcg,thread=single" -cpu "$CPU" -icount "shift=0,sleep=off")
 		APPEND="$COUNT_ARGS ${APPEND:-}"
-	elif kvm_works; then
+	elif [ -z "$emulate" ] && kvm_works; then
 		ACCEL=(-accel kvm -cpu host)
 	else
 		ACCEL=(-accel "tcg,thread=${TCG:-multi}" -cpu "$CPU")
