@@ -130,7 +130,7 @@ static void cost_variant(enum cost_variant v)
 /* All variants in one place, in random order */
 static void cost_place(unsigned int *seed)
 {
-	enum cost_variant order[COST_VARIANTS];
+	enum cost_variant order[COST_VARIANTS] = {};
 	int i, with;
 
 	exec_alloc(64 * (rand_r(seed) % 64));
