@@ -205,7 +205,7 @@ static void bench_run(struct mfentry_bpf *skel, const struct funcs *funcs,
 	__u32 *ids = funcs_ids(funcs);
 	struct bpf_link *first, *second;
 	struct mem m[3];
-	size_t bodies = count ? count_bodies() : 0;
+	size_t bodies = count ? settled_bodies() : 0;
 
 	mem_settle(&m[0]);
 	first = attach_multi(first_program(skel), ids, funcs->cnt, &r->costs[ATTACH]);

@@ -119,7 +119,7 @@ static void measure(struct mfentry_bpf *skel, const struct funcs *funcs,
 	struct bpf_link *link;
 	size_t bodies;
 
-	bodies = count_bodies();
+	bodies = settled_bodies();
 	mem_settle(&before);
 	link = attach_funcs(skel->progs.count_calls, funcs, &r->attach);
 	/* Before the load: that leaves memory of its own behind. */

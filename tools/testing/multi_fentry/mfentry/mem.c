@@ -219,3 +219,16 @@ size_t count_bodies(void)
 	fclose(f);
 	return cnt;
 }
+
+/**
+ * settled_bodies - count the trampolines once those of links that are gone are freed
+ *
+ * Return: the number of trampoline symbols.
+ */
+size_t settled_bodies(void)
+{
+	struct mem m;
+
+	mem_settle(&m);
+	return count_bodies();
+}

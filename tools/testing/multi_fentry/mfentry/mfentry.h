@@ -92,6 +92,7 @@ void mem_quiesce(void);
 struct mem mem_delta(const struct mem *after, const struct mem *before);
 void mem_json(FILE *f, const char *name, const struct mem *m);
 size_t count_bodies(void);
+size_t settled_bodies(void);
 
 /* load.c: something for the kernel to do */
 void load_start(void);
