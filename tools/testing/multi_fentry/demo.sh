@@ -18,10 +18,8 @@ on_kernel() {
 }
 
 with_call_depth() {
-	local KERNELS=(patched)
 	local -x CPU=Skylake-Server-v4 APPEND="retbleed=stuff spectre_v2=retpoline"
 
-	x86_only "call depth tracking"
 	mfentry_run patched depth demo --seconds 1 --json /run/out/demo.json >"$LOGS/depth.log"
 	grep -q 'RETBleed: Mitigation: Stuffing' "$BUILD/vm-out/depth-patched/console.log" ||
 		die "the kernel does not track the depth of calls on $CPU"
@@ -30,6 +28,10 @@ with_call_depth() {
 }
 
 main() {
+	if [ "${1:-}" = depth ]; then
+		x86_only "call depth tracking"
+		KERNELS=(patched)
+	fi
 	get_kernels "${KERNELS[@]}"
 	build_mfentry
 	if [ "${1:-}" = depth ]; then
