@@ -1,33 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * tracing_multi links: from BTF ids to functions, and the trampolines, images
- * and call sites that trampoline_set.c works on.
+ * tracing_multi links: the trampolines, images and call sites that
+ * trampoline_set.c works on.
  */
 #include <linux/bpf.h>
-#include <linux/bpf_verifier.h>
 #include <linux/btf.h>
 #include <linux/error-injection.h>
 #include <linux/ftrace.h>
-#include <linux/kallsyms.h>
-#include <linux/log2.h>
 #include <linux/module.h>
 #include <linux/rcupdate.h>
 #include <linux/slab.h>
-#include <linux/string.h>
-#include <linux/stringhash.h>
 #include <linux/workqueue.h>
 
 #include "trampoline.h"
 #include "trampoline_set.h"
-
-/*
- * Looking up this many names one by one costs as much as a pass over all
- * symbols of the kernel.
- */
-#define RESOLVE_BULK	2048
-
-/* Most bytes that a patchable entry is behind the function's address */
-#define ENTRY_MAX	8
+#include "tracing_multi.h"
 
 /**
  * arch_bpf_canonical_model - representative of a function model's class
@@ -143,6 +130,18 @@ bool bpf_tramp_ip_is_modified(unsigned long ip)
 	return ftrace_location_ipmodify(ip);
 }
 
+/**
+ * bpf_tramp_ip_is_taken - does the function branch to a trampoline?
+ * @ip: ftrace location of a function that is no site and has no dedicated
+ *      trampoline
+ *
+ * Return: true if another user of ftrace's direct calls has it.
+ */
+bool bpf_tramp_ip_is_taken(unsigned long ip)
+{
+	return ftrace_find_rec_direct(ip);
+}
+
 static struct module *ip_module(unsigned long ip)
 {
 	guard(rcu)();
@@ -151,10 +150,10 @@ static struct module *ip_module(unsigned long ip)
 
 /**
  * bpf_tramp_ip_get - keep the module that a function is in
- * @ip: ftrace location of a function of a program that is being attached, which
+ * @ip: ftrace location of a function that a link is being attached to, which
  *      keeps the module for that long
  *
- * A link keeps the module by its program. But a site that no link covers any
+ * A link keeps the modules of its functions. But a site that no link covers any
  * more can be left when memory is short.
  *
  * Return: 0, also if it is in no module, or -ENOENT if the module is going.
@@ -290,6 +289,28 @@ bool bpf_tramp_tr_has_own_progs(struct bpf_trampoline *tr)
 			if (node->link->type != BPF_LINK_TYPE_TRACING_MULTI)
 				return true;
 	return false;
+}
+
+/**
+ * bpf_tramp_tr_has_room - would bpf_tramp_tr_add() take a program?
+ * @tr: the trampoline
+ * @prog: the program
+ *
+ * Return: 0, -EBUSY if it is there already, -E2BIG if there is no place.
+ */
+int bpf_tramp_tr_has_room(const struct bpf_trampoline *tr, const struct bpf_prog *prog)
+{
+	bool session = prog->expected_attach_type == BPF_TRACE_FSESSION_MULTI;
+	struct bpf_tramp_node *node;
+	int kind;
+
+	if (bpf_trampoline_nr_progs(tr) + session >= BPF_MAX_TRAMP_LINKS)
+		return -E2BIG;
+	for (kind = 0; kind < BPF_TRAMP_MAX; kind++)
+		hlist_for_each_entry(node, &tr->progs_hlist[kind], tramp_hlist)
+			if (node->link->prog == prog)
+				return -EBUSY;
+	return 0;
 }
 
 /**
@@ -562,253 +583,71 @@ void bpf_tramp_cookies_put(struct bpf_tramp_cookies *cookies)
  * Links
  */
 
-/* A name to look up. Names may be there more than once. */
-struct name {
-	struct hlist_node node;
-	const char *name;
-	u64 hash;
-	unsigned long *ip;
-	bool found;
-};
-
-/* Names by hash: most symbols of the kernel are none of them. */
-struct names {
-	struct hlist_head *buckets;
-	u32 mask;
-	u32 left;
-	struct name v[];
-};
-
-static struct names *names_alloc(u32 nr)
-{
-	u32 buckets = roundup_pow_of_two(nr);
-	struct names *names;
-
-	names = kvzalloc_flex(*names, v, nr);
-	if (!names)
-		return NULL;
-	names->mask = buckets - 1;
-	names->buckets = kvzalloc_objs(*names->buckets, buckets);
-	if (names->buckets)
-		return names;
-	kvfree(names);
-	return NULL;
-}
-
-static void names_free(struct names *names)
-{
-	kvfree(names->buckets);
-	kvfree(names);
-}
-
-static u64 name_hash(const char *name)
-{
-	return hashlen_string(NULL, name);
-}
-
-static struct hlist_head *names_bucket(struct names *names, u64 hash)
-{
-	return &names->buckets[hashlen_hash(hash) & names->mask];
-}
-
-static void names_add(struct names *names, const char *name, unsigned long *ip)
-{
-	struct name *n = &names->v[names->left++];
-
-	n->name = name;
-	n->hash = name_hash(name);
-	n->ip = ip;
-	hlist_add_head(&n->node, names_bucket(names, n->hash));
-}
-
-/* A location, or 0 if the function's address does not follow from it. */
-static unsigned long location_of(unsigned long ip, unsigned long addr)
-{
-	return ip && ftrace_get_symaddr(ip) == addr ? ip : 0;
-}
-
-/* A name can have several symbols: the first one that can be traced counts. */
-static int names_resolve(void *data, const char *name, unsigned long addr)
-{
-	struct names *names = data;
-	u64 hash = name_hash(name);
-	struct name *n;
-
-	hlist_for_each_entry(n, names_bucket(names, hash), node) {
-		if (n->hash != hash || strcmp(n->name, name) || n->found)
-			continue;
-		/* no look-up of the function's size, as ftrace_location() has */
-		*n->ip = location_of(ftrace_location_range(addr, addr + ENTRY_MAX), addr);
-		if (!*n->ip && !ftrace_location(addr))
-			break;
-		n->found = true;
-		names->left--;
-	}
-	return !names->left;
-}
-
 /**
- * bpf_tracing_multi_resolve - look up the locations of functions in bulk
- * @prog: program that is to be attached to them
- * @ids: BTF ids in the BTF object of @prog's target
- * @cnt: number of @ids
- * @ips: array for their ftrace locations. Where it is left 0,
- *       bpf_check_attach_btf_id_multi() does the look-up and tells errors
+ * bpf_tracing_multi_checked - what a program's functions are checked for
+ * @prog: the program
  *
- * Functions that are sites are known. A few others are cheaper looked up one
- * by one; many are looked up in one pass over all symbols.
- *
- * Context: may sleep; takes bpf_tramp_sets_mutex.
- * Return: 0, -ENOMEM, -EINVAL if an id is none of a function, or -ENOENT if one
- *         has no symbol that can be traced.
- */
-int bpf_tracing_multi_resolve(const struct bpf_prog *prog, const u32 *ids, u32 cnt,
-			      unsigned long *ips)
-{
-	struct btf *btf = prog->aux->attach_btf;
-	u32 i, nr = 0, obj_id = btf_obj_id(btf);
-	struct bpf_tramp_site *site;
-	const struct btf_type *t;
-	struct names *names;
-	const char *name;
-	int err = 0;
-
-	mutex_lock(&bpf_tramp_sets_mutex);
-	for (i = 0; i < cnt; i++) {
-		site = bpf_tramp_site_find(obj_id, ids[i]);
-		ips[i] = site ? location_of(site->ip, site->ip - site->set->class.ip_off) : 0;
-		nr += !ips[i];
-	}
-	mutex_unlock(&bpf_tramp_sets_mutex);
-	if (nr < RESOLVE_BULK || btf_is_module(btf))
-		return 0;
-
-	names = names_alloc(nr);
-	if (!names)
-		return -ENOMEM;
-	for (i = 0; i < cnt && !err; i++) {
-		if (ips[i])
-			continue;
-		t = btf_type_by_id(btf, ids[i]);
-		name = t && btf_type_is_func(t) ? btf_name_by_offset(btf, t->name_off) : NULL;
-		if (name)
-			names_add(names, name, &ips[i]);
-		else
-			err = -EINVAL;
-	}
-	if (!err && !kallsyms_on_each_symbol(names_resolve, names))
-		err = -ENOENT;
-	names_free(names);
-	return err;
-}
-
-/*
  * What bpf_check_attach_btf_id_multi() checks depends on the function, and on
  * the program only by this.
+ *
+ * Return: a bit for &struct bpf_tramp_site.checked.
  */
-static u32 prog_checked(const struct bpf_prog *prog)
+u32 bpf_tracing_multi_checked(const struct bpf_prog *prog)
 {
 	return BIT(2 * prog_calls_orig(prog) + prog->sleepable);
 }
 
-/* The functions that are sites, and that nothing has to be checked of. */
-static void fill_known(const struct bpf_prog *prog, const u32 *ids, u32 cnt,
-		       struct bpf_tramp_req *reqs)
+/**
+ * bpf_tracing_multi_class - set the class of a function
+ * @req: the function, its location and address are known
+ * @m: its model
+ */
+void bpf_tracing_multi_class(struct bpf_tramp_req *req, const struct btf_func_model *m)
 {
-	u32 i, obj_id = btf_obj_id(prog->aux->attach_btf);
-	struct bpf_tramp_site *site;
-
-	guard(mutex)(&bpf_tramp_sets_mutex);
-	for (i = 0; i < cnt; i++) {
-		reqs[i].obj_id = obj_id;
-		reqs[i].btf_id = ids[i];
-		reqs[i].checked = prog_checked(prog);
-		site = bpf_tramp_site_find(obj_id, ids[i]);
-		if (!site || !(site->checked & reqs[i].checked))
-			continue;
-		reqs[i].ip = site->ip;
-		reqs[i].class = site->set->class;
-		reqs[i].class.solo = 0;
-		reqs[i].class.pin = NULL;
-	}
-}
-
-static int fill_req(struct bpf_prog *prog, unsigned long ip, struct bpf_tramp_req *req)
-{
-	struct bpf_attach_target_info tgt_info = { .tgt_addr = ip ? ftrace_get_symaddr(ip) : 0 };
-	int err;
-
-	err = bpf_check_attach_btf_id_multi(prog->aux->attach_btf, prog, req->btf_id, &tgt_info);
-	if (err)
-		return err;
-	req->ip = ip ?: ftrace_location(tgt_info.tgt_addr);
-	class_init(&req->class, &tgt_info.fmodel, req->ip, tgt_info.tgt_addr);
-	return 0;
+	class_init(&req->class, m, req->ip, req->addr);
 }
 
 /**
  * bpf_trampoline_multi_attach - attach a tracing_multi link
- * @prog: its program
- * @ids: BTF ids of the functions
- * @link: link with @ips set by bpf_tracing_multi_resolve(); the others are
- *        added, or all freed if bpf_tracing_multi_ip() does without
+ * @funcs: the link and its functions; refuses those that have no place for its
+ *         program
  *
  * Context: may sleep; takes all trampoline locks.
- * Return: 0, or an error with nothing changed: those of
- *         bpf_check_attach_btf_id_multi() and bpf_tramp_sets_attach().
+ * Return: 0; 1 if bpf_tracing_multi_ip() needs the link's @ips; or an error of
+ *         bpf_tramp_sets_attach(), with nothing changed.
  */
-int bpf_trampoline_multi_attach(struct bpf_prog *prog, u32 *ids,
-				struct bpf_tracing_multi_link *link)
+int bpf_trampoline_multi_attach(struct bpf_tracing_multi_funcs *funcs)
 {
+	struct bpf_tracing_multi_link *link = funcs->link;
+	struct bpf_prog *prog = link->link.prog;
 	bool cookies = link->cookies && prog->call_attach_cookie;
-	struct bpf_tramp_req *reqs;
 	int err, tries = 5;
-	u32 i;
 
 	/* converted arguments are for struct_ops only */
 	if (WARN_ON_ONCE(bpf_prog_has_arena_ctx_arg(prog)))
 		return -EOPNOTSUPP;
 
-	reqs = kvzalloc_objs(*reqs, link->cnt);
-	if (!reqs)
-		return -ENOMEM;
-	fill_known(prog, ids, link->cnt, reqs);
-	for (i = 0; i < link->cnt; i++) {
-		err = reqs[i].ip ? 0 : fill_req(prog, link->ips[i], &reqs[i]);
-		if (err)
-			goto out;
-		reqs[i].cookie = link->cookies ? link->cookies[i] : 0;
-		link->ips[i] = reqs[i].ip;
-		cond_resched();
-	}
 	do {
 		bpf_trampoline_lock_all();
-		err = bpf_tramp_sets_attach(&link->link, &link->tuples, reqs, link->cnt, cookies);
+		err = bpf_tramp_sets_attach(&link->link, &link->tuples, funcs->reqs, funcs->cnt,
+					    cookies, funcs->skip);
 		bpf_trampoline_unlock_all();
 		/* a livepatch came between the choice of a set and the patching */
 	} while (err == -EAGAIN && --tries);
-	if (!err) {
-		/* the sites have them: 8 bytes a function less */
-		kvfree(link->ips);
-		link->ips = NULL;
-	}
-	err = min(err, 0);
-out:
-	kvfree(reqs);
 	return err;
 }
 
 /**
  * bpf_tracing_multi_ip - ftrace location of a function of a link
  * @link: an attached link
- * @i: which of its functions
+ * @obj_id: BTF object of the function
+ * @i: which of the link's functions
  *
  * Context: may sleep; takes bpf_tramp_sets_mutex.
  * Return: the ftrace location.
  */
-unsigned long bpf_tracing_multi_ip(const struct bpf_tracing_multi_link *link, u32 i)
+unsigned long bpf_tracing_multi_ip(const struct bpf_tracing_multi_link *link, u32 obj_id, u32 i)
 {
-	u32 obj_id = btf_obj_id(link->link.prog->aux->attach_btf);
 	struct bpf_tramp_site *site;
 
 	if (link->ips)
@@ -821,12 +660,11 @@ unsigned long bpf_tracing_multi_ip(const struct bpf_tracing_multi_link *link, u3
 
 /**
  * bpf_trampoline_multi_detach - detach a tracing_multi link
- * @prog: its program
  * @link: the link
  *
  * Context: may sleep; takes all trampoline locks.
  */
-void bpf_trampoline_multi_detach(struct bpf_prog *prog, struct bpf_tracing_multi_link *link)
+void bpf_trampoline_multi_detach(struct bpf_tracing_multi_link *link)
 {
 	bpf_trampoline_lock_all();
 	bpf_tramp_sets_detach(&link->tuples);

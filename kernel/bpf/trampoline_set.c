@@ -77,6 +77,7 @@ struct attach {
 	struct bpf_tramp_req *reqs;
 	u32 cnt;
 	bool has_cookies;
+	bool skip;			/* functions that cannot be attached */
 	struct bpf_tramp_cookies *cookies;
 	enum bpf_tramp_kind kind;	/* that the link needs */
 	int aliases;			/* some sites are known by other ids */
@@ -441,20 +442,47 @@ static unsigned long site_solo(const struct bpf_tramp_site *site,
 	return site->ipmodify ? site->ip - class->ip_off : 0;
 }
 
+static int req_refuse(struct bpf_tramp_req *req, int err, const char *why)
+{
+	req->err = err;
+	req->why = why;
+	return err;
+}
+
+/* @tr: what the function runs now, NULL if nothing */
+static int req_has_room(struct bpf_tramp_req *req, const struct bpf_trampoline *tr,
+			const struct bpf_prog *prog)
+{
+	switch (tr ? bpf_tramp_tr_has_room(tr, prog) : 0) {
+	case -EBUSY:
+		return req_refuse(req, -EBUSY, "the program is attached already");
+	case -E2BIG:
+		return req_refuse(req, -E2BIG, "as many programs as possible are attached");
+	}
+	return 0;
+}
+
 /* The set a new site is in before it runs anything. */
 static struct bpf_tramp_set *site_first_set(const struct bpf_tramp_site *site,
-					    const struct bpf_tramp_req *req)
+					    struct bpf_tramp_req *req, const struct bpf_prog *prog)
 {
 	struct bpf_tramp_class dedicated, class = req->class;
 	struct bpf_tramp_set *set;
 	LIST_HEAD(nothing);
+	int err;
 
 	class.solo = site_solo(site, &class);
 	class.pin = bpf_tramp_tr_dedicated(req->ip);
 	if (class.pin) {
 		bpf_tramp_tr_class(class.pin, &dedicated);
-		if (!class_equal(&dedicated, &class))
-			return ERR_PTR(-EBUSY);
+		err = class_equal(&dedicated, &class) ?
+			req_has_room(req, class.pin, prog) :
+			req_refuse(req, -EBUSY, "a program of another prototype is attached");
+		if (err)
+			return ERR_PTR(err);
+	} else if (bpf_tramp_ip_is_taken(req->ip)) {
+		req_refuse(req, -EBUSY, "something else calls a trampoline of its own there");
+		return ERR_PTR(-EBUSY);
 	}
 	set = set_find(&class, &nothing);
 	if (set)
@@ -468,7 +496,7 @@ static struct bpf_tramp_set *site_first_set(const struct bpf_tramp_site *site,
 	return set;
 }
 
-static struct bpf_tramp_site *site_add(const struct bpf_tramp_req *req)
+static struct bpf_tramp_site *site_add(struct bpf_tramp_req *req, const struct bpf_prog *prog)
 {
 	struct bpf_tramp_site *site;
 	struct bpf_tramp_set *set;
@@ -483,12 +511,14 @@ static struct bpf_tramp_site *site_add(const struct bpf_tramp_req *req)
 	site->ipmodify = bpf_tramp_ip_is_modified(req->ip);
 
 	err = bpf_tramp_ip_get(req->ip);
-	if (err)
+	if (err) {
+		req_refuse(req, err, "the module is not live");
 		goto out_free;
+	}
 	err = xa_insert(&sites_by_id, site_index(req->obj_id, req->btf_id), site, GFP_KERNEL);
 	if (err)
 		goto out_put;
-	set = site_first_set(site, req);
+	set = site_first_set(site, req, prog);
 	if (IS_ERR(set)) {
 		err = PTR_ERR(set);
 		goto out_erase;
@@ -946,6 +976,24 @@ static bool same_cookie(struct attach *at, const struct bpf_tramp_req *req)
 	return first->cookie == req->cookie;
 }
 
+/* May the link be attached to a function that is a site already? */
+static int gather_known(struct attach *at, struct bpf_tramp_req *req,
+			const struct bpf_tramp_site *site)
+{
+	const struct bpf_tramp_set *set = site->set;
+
+	if (!class_equal(&set->class, &req->class))
+		return req_refuse(req, -EINVAL, site->requested ?
+				  "another id of the function has another prototype" :
+				  "a link has the function with another prototype");
+	if (site->requested && at->skip)
+		return req_refuse(req, -EEXIST, "another id is of the same function");
+	if (site->requested && !same_cookie(at, req))
+		return req_refuse(req, -EINVAL, "another id of the function has another cookie");
+	/* the first one of the set that is covered answers for the others */
+	return list_empty(&set->parts) ? req_has_room(req, set->tr, at->link->prog) : 0;
+}
+
 static int gather_one(struct attach *at, struct bpf_tramp_req *req)
 {
 	struct bpf_tramp_site *site = site_find_ip(req->ip);
@@ -954,14 +1002,15 @@ static int gather_one(struct attach *at, struct bpf_tramp_req *req)
 	int err;
 
 	if (!site) {
-		site = site_add(req);
+		site = site_add(req, at->link->prog);
 		if (IS_ERR(site))
 			return PTR_ERR(site);
-	} else if (!class_equal(&site->set->class, &req->class)) {
-		return -EINVAL;
+	} else {
+		err = gather_known(at, req, site);
+		if (err)
+			return err;
 	}
 	req->site = site;
-	site->checked |= req->checked;
 	set = site->set;
 	if (list_empty(&set->work))
 		list_add_tail(&set->work, &at->touched);
@@ -970,10 +1019,12 @@ static int gather_one(struct attach *at, struct bpf_tramp_req *req)
 		if (err)
 			return err;
 	}
-	if (site->btf_id != req->btf_id || site->obj_id != req->obj_id)
+	if (site->btf_id == req->btf_id && site->obj_id == req->obj_id)
+		site->checked |= req->checked;
+	else
 		at->aliases = 1;
 	if (site->requested)
-		return same_cookie(at, req) ? 0 : -EINVAL;
+		return 0;
 
 	part = list_first_entry_or_null(&set->parts, struct bpf_tramp_part, node) ?: part_add(set);
 	if (!part)
@@ -991,6 +1042,9 @@ static int gather_cookies(struct attach *at)
 	struct bpf_tramp_req *req;
 
 	for (i = 0; i < at->cnt; i++) {
+		cond_resched();
+		if (at->reqs[i].err)
+			continue;
 		first = min_t(u32, first, at->reqs[i].site->nr);
 		last = max_t(u32, last, at->reqs[i].site->nr);
 	}
@@ -999,6 +1053,9 @@ static int gather_cookies(struct attach *at)
 		return -ENOMEM;
 	for (i = 0; i < at->cnt; i++) {
 		req = &at->reqs[i];
+		cond_resched();
+		if (req->err)
+			continue;
 		at->cookies->cookie[req->site->nr - first] = req->cookie;
 	}
 	return 0;
@@ -1006,15 +1063,22 @@ static int gather_cookies(struct attach *at)
 
 static int gather(struct attach *at)
 {
-	u32 i;
+	struct bpf_tramp_req *req;
+	bool any = false;
 	int err;
 
-	for (i = 0; i < at->cnt; i++) {
-		err = gather_one(at, &at->reqs[i]);
-		if (err)
+	for (req = at->reqs; req < at->reqs + at->cnt; req++) {
+		if (req->err)
+			continue;
+		err = gather_one(at, req);
+		/* what is no fault of the function's is one of all */
+		if (err && !(req->err && at->skip))
 			return err;
+		any |= !err;
 		cond_resched();
 	}
+	if (!any)
+		return -ENOENT;
 	return at->has_cookies ? gather_cookies(at) : 0;
 }
 
@@ -1305,25 +1369,31 @@ static int attach_locked(struct attach *at)
  * @reqs: the functions
  * @cnt: number of @reqs
  * @cookies: the requests have cookies, and the program asks for its own
+ * @skip: leave out functions that cannot be attached
  *
- * Two requests for the same function are taken for one if they agree. A
- * function's other programs do not miss a call.
+ * Requests that are refused already, by their @err, are left alone. Two requests
+ * for the same function are taken for one if they agree; with @skip the second
+ * is left out. A function's other programs do not miss a call.
  *
  * Context: may sleep; takes bpf_tramp_sets_mutex; the caller holds all
  *          trampoline locks.
  * Return: 0; 1 if bpf_tramp_site_find() does not know some of the functions by
- *         these ids; or an error, with everything as it was: -EINVAL if requests for
- *         one function do not agree in model and cookie, -EBUSY if the program
- *         is attached to one of the functions already or that has a dedicated
- *         trampoline for another model, -EAGAIN if a livepatch came to one
- *         meanwhile, -E2BIG if one has no
- *         place for another program, -ENOMEM, or what ftrace returned.
+ *         these ids; or an error, with everything as it was: -ENOENT if no request
+ *         is left, -EAGAIN if a livepatch came to one of the functions meanwhile,
+ *         -ENOMEM, or what ftrace returned; or the @err of the request that is
+ *         refused. A request that is refused, or left out, has @err and @why set:
+ *         -EINVAL if requests or links for one function do not agree in model or
+ *         cookie, -EEXIST if another request is for the function and @skip, -EBUSY
+ *         if the program is attached to it already, or it has a trampoline of
+ *         another model or of somebody else, -E2BIG if it has no place for another
+ *         program, -ENOENT if its module goes.
  */
 int bpf_tramp_sets_attach(struct bpf_link *link, struct list_head *tuples,
-			  struct bpf_tramp_req *reqs, u32 cnt, bool cookies)
+			  struct bpf_tramp_req *reqs, u32 cnt, bool cookies, bool skip)
 {
 	struct attach at = {
 		.link = link, .tuples = tuples, .reqs = reqs, .cnt = cnt, .has_cookies = cookies,
+		.skip = skip,
 		.touched = LIST_HEAD_INIT(at.touched),
 		.fresh = LIST_HEAD_INIT(at.fresh),
 	};

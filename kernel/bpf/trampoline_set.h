@@ -194,19 +194,27 @@ struct bpf_tramp_site {
 /**
  * struct bpf_tramp_req - a function that a link is to be attached to
  * @ip: ftrace location
+ * @addr: address
  * @obj_id: its BTF object
  * @btf_id: its id in that
  * @cookie: of the link for this function
+ * @index: which of the caller's functions it is
  * @checked: attach types that have been seen to suit the function
+ * @err: why it is refused, 0 if it is not
+ * @why: the same in words, NULL if the verifier knows them
  * @class: of the function, with neither pin nor solo
  * @site: the engine's
  */
 struct bpf_tramp_req {
 	unsigned long ip;
+	unsigned long addr;
 	u32 obj_id;
 	u32 btf_id;
 	u64 cookie;
+	u32 index;
 	u32 checked;
+	int err;
+	const char *why;
 	struct bpf_tramp_class class;
 	struct bpf_tramp_site *site;
 };
@@ -229,7 +237,7 @@ extern struct mutex bpf_tramp_sets_mutex;
 int bpf_tramp_sets_init(void);
 struct bpf_tramp_site *bpf_tramp_site_find(u32 obj_id, u32 btf_id);
 int bpf_tramp_sets_attach(struct bpf_link *link, struct list_head *tuples,
-			  struct bpf_tramp_req *reqs, u32 cnt, bool cookies);
+			  struct bpf_tramp_req *reqs, u32 cnt, bool cookies, bool skip);
 void bpf_tramp_sets_detach(struct list_head *tuples);
 void bpf_tramp_sets_tidy(void);
 int bpf_tramp_ipmodify(unsigned long ip, bool on);
@@ -256,6 +264,7 @@ enum bpf_tramp_batch_op {
 struct bpf_tramp_batch;
 
 bool bpf_tramp_ip_is_modified(unsigned long ip);
+bool bpf_tramp_ip_is_taken(unsigned long ip);
 int bpf_tramp_ip_get(unsigned long ip);
 void bpf_tramp_ip_put(unsigned long ip);
 struct bpf_tramp_batch *bpf_tramp_batch_alloc(u32 nr);
@@ -289,6 +298,7 @@ void bpf_tramp_tr_get(struct bpf_trampoline *tr);
 void bpf_tramp_tr_put(struct bpf_trampoline *tr);
 bool bpf_tramp_tr_has_images(struct bpf_trampoline *tr);
 bool bpf_tramp_tr_has_own_progs(struct bpf_trampoline *tr);
+int bpf_tramp_tr_has_room(const struct bpf_trampoline *tr, const struct bpf_prog *prog);
 int bpf_tramp_tr_add(struct bpf_trampoline *tr, struct bpf_tramp_node *node);
 void bpf_tramp_tr_del(struct bpf_trampoline *tr, struct bpf_tramp_node *node);
 void bpf_tramp_tr_skip(struct bpf_trampoline *tr, struct bpf_prog *prog);

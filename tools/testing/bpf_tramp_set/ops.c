@@ -8,6 +8,7 @@
 
 static struct bpf_tramp_req reqs[MAX_REQS];
 static u32 nr_reqs;
+static bool skip;
 
 static void req_add(struct fn *fn, u64 cookie)
 {
@@ -27,65 +28,138 @@ static bool reqs_aliased(void)
 	u32 i;
 
 	for (i = 0; i < nr_reqs; i++)
-		if (!bpf_tramp_site_find(OBJ_ID, reqs[i].btf_id))
+		if (!reqs[i].err && !bpf_tramp_site_find(OBJ_ID, reqs[i].btf_id))
 			return true;
 	return false;
 }
 
-/* Could an attach with @reqs return this if nothing fails? */
+/* Could an attach with @reqs return this if nothing fails? The first fault counts. */
 static bool attach_may_return(struct bpf_link *link, int err)
 {
+	bool full = false, linked = false, differ = false;
 	struct bpf_tramp_req *a, *b, *end = reqs + nr_reqs;
-	bool full = false, linked = false;
 	struct fn *fn;
 	u32 i;
 
 	for (a = reqs; a < end; a++) {
 		fn = fn_by_ip(a->ip);
-		if (memcmp(&a->class, &fn->class, sizeof(a->class)))
-			return err == -EINVAL;
+		differ |= !!memcmp(&a->class, &fn->class, sizeof(a->class));
 		for (b = a + 1; b < end; b++)
-			if (a->ip == b->ip && a->cookie != b->cookie)
-				return err == -EINVAL;
+			differ |= a->ip == b->ip && a->cookie != b->cookie;
 		full |= fn->nr >= world.max_progs;
 		for (i = 0; i < fn->nr; i++)
 			linked |= fn->model[i].link->prog == link->prog;
 	}
-	if (full || linked)
-		return (full && err == -E2BIG) || (linked && err == -EBUSY);
-	return !err;
+	switch (err) {
+	case -EINVAL:
+		return differ;
+	case -E2BIG:
+		return full;
+	case -EBUSY:
+		return linked;
+	default:
+		return !err && !differ && !full && !linked;
+	}
+}
+
+/* Why a link that skips functions is not attached to one; 0 if it is. */
+static int req_expect(struct bpf_link *link, const struct bpf_tramp_req *req)
+{
+	struct fn *fn = fn_by_ip(req->ip);
+	u32 i;
+
+	if (memcmp(&req->class, &fn->class, sizeof(req->class)))
+		return -EINVAL;
+	if (link->want & (1U << (fn - world.fns)))
+		return -EEXIST;
+	if (fn->nr >= world.max_progs)
+		return -E2BIG;
+	for (i = 0; i < fn->nr; i++)
+		if (fn->model[i].link->prog == link->prog)
+			return -EBUSY;
+	return 0;
+}
+
+static void req_want(struct bpf_link *link, const struct bpf_tramp_req *req)
+{
+	u32 nr = fn_by_ip(req->ip) - world.fns;
+
+	link->want |= 1U << nr;
+	link->cookie[nr] = req->cookie;
+}
+
+/* What the link is to cover; with skip also what becomes of each request. */
+static void reqs_want(struct bpf_link *link, int *expect)
+{
+	u32 i;
+
+	link->want = 0;
+	for (i = 0; i < nr_reqs; i++) {
+		expect[i] = skip ? req_expect(link, &reqs[i]) : 0;
+		if (!expect[i])
+			req_want(link, &reqs[i]);
+	}
+}
+
+/* A module that is going takes its function out, too; the model cannot know. */
+static void reqs_got(struct bpf_link *link)
+{
+	u32 i;
+
+	link->want = 0;
+	for (i = 0; i < nr_reqs; i++)
+		if (!reqs[i].err)
+			req_want(link, &reqs[i]);
+}
+
+/* The request that an attach was refused for is marked, or those left out. */
+static void check_refused(struct bpf_link *link, int err, const int *expect)
+{
+	u32 i, nr = 0;
+
+	for (i = 0; i < nr_reqs; i++) {
+		nr += !!reqs[i].err;
+		CHECK(!reqs[i].err == !reqs[i].why);
+		/* a prototype may differ from a link's, or from a single program's */
+		if (skip)
+			CHECK(reqs[i].err == expect[i] ||
+			      (reqs[i].err == -EBUSY && expect[i] == -EINVAL));
+	}
+	if (!skip)
+		CHECK(err ? nr == 1 : !nr);
+	else
+		CHECK(err == (link->want ? 0 : -ENOENT));
 }
 
 static int op_attach(struct bpf_link *link)
 {
+	int expect[MAX_REQS];
 	int err;
 	bool injected;
 	u32 i;
 
 	CHECK(!link->attached && list_empty(&link->tuples));
 	link->busy = true;
-	link->want = 0;
-	for (i = 0; i < nr_reqs; i++) {
-		u32 nr = fn_by_ip(reqs[i].ip) - world.fns;
-
-		link->want |= 1U << nr;
-		link->cookie[nr] = reqs[i].cookie;
-	}
+	reqs_want(link, expect);
 
 	ops_begin();
 	injected = fault.at;
 	/* a link that attaches may have tuples for a moment */
 	err = bpf_tramp_sets_attach(link, &link->tuples, reqs, nr_reqs,
-				    link->prog->call_attach_cookie);
+				    link->prog->call_attach_cookie, skip);
 	link->busy = false;
 	if (err >= 0) {
 		CHECK(err == reqs_aliased());
 		err = 0;
 	}
-	if (fault.fired)
-		CHECK(err);
-	else
-		CHECK(attach_may_return(link, err));
+	if (fault.fired) {
+		CHECK(err || skip);
+		if (!err)
+			reqs_got(link);
+	} else {
+		check_refused(link, err, expect);
+		CHECK(skip || attach_may_return(link, err));
+	}
 	if (err) {
 		CHECK(list_empty(&link->tuples));
 		check_gone(link);

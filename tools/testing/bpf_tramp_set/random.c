@@ -155,10 +155,12 @@ static void rnd_attach(const struct config *cfg, struct bpf_link *link)
 	if (chance(cfg->dup))
 		rnd_dups();
 	rnd_fault(cfg, 2 * cfg->fns);
-	verbose("attach link %ld to %x, %u cookies, fault %u%s",
+	skip = chance(30);
+	verbose("attach link %ld to %x, %u cookies, fault %u%s%s",
 		(long)(link - link_pool), mask, cookies, fault.at,
-		fault.persistent ? " and later" : "");
+		fault.persistent ? " and later" : "", skip ? ", skip" : "");
 	err = op_attach(link);
+	skip = false;
 	verbose("= %d", err);
 }
 

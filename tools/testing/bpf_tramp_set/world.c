@@ -462,17 +462,27 @@ bool bpf_tramp_tr_has_own_progs(struct bpf_trampoline *tr)
 	return tr->nr_own;
 }
 
-int bpf_tramp_tr_add(struct bpf_trampoline *tr, struct bpf_tramp_node *node)
+int bpf_tramp_tr_has_room(const struct bpf_trampoline *tr, const struct bpf_prog *prog)
 {
 	struct bpf_tramp_node *other;
 
-	tr_is_locked(tr);
-	CHECK(hlist_unhashed(&node->tramp_hlist));
 	if (tr->nr_progs >= world.max_progs)
 		return -E2BIG;
 	hlist_for_each_entry(other, &tr->progs, tramp_hlist)
-		if (other->link->prog == node->link->prog)
+		if (other->link->prog == prog)
 			return -EBUSY;
+	return 0;
+}
+
+int bpf_tramp_tr_add(struct bpf_trampoline *tr, struct bpf_tramp_node *node)
+{
+	int err;
+
+	tr_is_locked(tr);
+	CHECK(hlist_unhashed(&node->tramp_hlist));
+	err = bpf_tramp_tr_has_room(tr, node->link->prog);
+	if (err)
+		return err;
 	hlist_add_head(&node->tramp_hlist, &tr->progs);
 	tr->nr_progs++;
 	return 0;
@@ -768,6 +778,12 @@ void bpf_tramp_cookies_put(struct bpf_tramp_cookies *cookies)
 bool bpf_tramp_ip_is_modified(unsigned long ip)
 {
 	return fn_by_ip(ip)->ipmodify;
+}
+
+/* All direct calls are those of the sets and of dedicated trampolines. */
+bool bpf_tramp_ip_is_taken(unsigned long ip)
+{
+	return false;
 }
 
 int bpf_tramp_ip_get(unsigned long ip)

@@ -518,6 +518,22 @@ static bool check_copies(struct env_sets *t, struct tracing_multi_sets **copies,
 	return true;
 }
 
+/* A function that is full is left out if it may be. */
+static bool attach_without_full(struct env_sets *t, int full)
+{
+	LIBBPF_OPTS(bpf_tracing_multi_opts, opts, .ids = t->ids, .cnt = SETS_FUNCS, .skip = true);
+	struct slot *slot = &t->slots[SETS_IP_1];
+
+	slot->link = bpf_program__attach_tracing_multi(slot->prog, NULL, &opts);
+	if (!ASSERT_OK_PTR(slot->link, "skip"))
+		return false;
+	slot->mask = ALL_FUNCS & ~(1 << full);
+	slot->cookies_given = false;
+	memset(slot->cookies, 0, sizeof(slot->cookies));
+	return ASSERT_EQ(opts.attached, SETS_FUNCS - 1, "attached") &&
+	       ASSERT_EQ(opts.skipped, 1, "skipped");
+}
+
 /* BPF_MAX_TRAMP_LINKS holds per function, whatever links the programs are of. */
 static void test_program_limit(struct env_sets *t)
 {
@@ -570,6 +586,9 @@ static void test_program_limit(struct env_sets *t)
 	/* the other functions have room */
 	if (!attach_and_check(t, SETS_IP_1, ALL_FUNCS & ~(1 << 2)) ||
 	    !check_copies(t, copies, masks, max, "beside") ||
+	    !detach_and_check(t, SETS_IP_1))
+		goto out;
+	if (!attach_without_full(t, 2) || !check_copies(t, copies, masks, max, "skip") ||
 	    !detach_and_check(t, SETS_IP_1))
 		goto out;
 

@@ -594,8 +594,8 @@ static bool check_pair(struct shared_env *t, __u32 id_1, __u32 id_2, bool same)
 		cookies[i] = 0x77;
 
 	if (!same)
-		return check_error(attach_ids(t->skel->progs.empty_1, ids, cnt, NULL), -EINVAL,
-				   "models differ") &&
+		return check_error(attach_ids(t->skel->progs.empty_1, ids, cnt, NULL),
+				   -EADDRNOTAVAIL, "models differ") &&
 		       check_counts(t, FUNCS, HALF, "models differ");
 
 	/* no cookie and the same cookie are fine, and different ones are not */

@@ -215,6 +215,8 @@ struct fuzz_env {
 	struct env_sets *t;
 	__u32 *ids;		/* the last page of the array is not mapped */
 	__u64 *cookies;
+	__u32 *fds;
+	char *log;
 	unsigned int max;
 	int map_fd;
 };
@@ -295,10 +297,28 @@ static bool error_is_clean(int err)
 	case EOPNOTSUPP:
 	case ENOMEM:
 	case EEXIST:
+	case EADDRNOTAVAIL:
 		return true;
 	default:
 		return false;
 	}
+}
+
+/* Half of the calls have a log, most of these a good one. */
+static int fuzz_link_create(struct fuzz_env *f, union bpf_attr *attr, unsigned int size)
+{
+	struct bpf_common_attr common = {};
+	unsigned int common_size = sizeof(common);
+
+	if (fuzz(2))
+		return syscall(__NR_bpf, BPF_LINK_CREATE, attr, size);
+	common.log_buf = fuzz_ptr(f->log, getpagesize());
+	common.log_size = fuzz(4) ? fuzz(4096) + 1 : rand_r(&fuzz_seed);
+	common.log_level = fuzz(4) ? 1 + 8 * fuzz(2) : fuzz(20);
+	if (!fuzz(12))
+		common_size = fuzz(2 * sizeof(common));
+	return syscall(__NR_bpf, BPF_LINK_CREATE | BPF_COMMON_ATTRS, attr, size, &common,
+		       common_size);
 }
 
 static bool fuzz_one(struct fuzz_env *f, int *attached)
@@ -314,6 +334,7 @@ static bool fuzz_one(struct fuzz_env *f, int *attached)
 	for (i = 0; i < 20; i++) {
 		f->ids[i] = fuzz(4) ? f->t->ids[fuzz(SETS_FUNCS)] : fuzz_id(f);
 		f->cookies[i] = fuzz(3);
+		f->fds[i] = fuzz(3) ? 0 : fuzz(2) ? btf__fd(f->t->btf) : fuzz_fd(f);
 	}
 	/* a good part of the calls have no id twice */
 	if (fuzz(2))
@@ -322,7 +343,9 @@ static bool fuzz_one(struct fuzz_env *f, int *attached)
 	attr.link_create.prog_fd = fuzz_fd(f);
 	attr.link_create.target_fd = fuzz(10) ? 0 : fuzz_fd(f);
 	attr.link_create.attach_type = fuzz(8) ? types[fuzz(3)] : rand_r(&fuzz_seed) % 100;
-	attr.link_create.flags = fuzz(10) ? 0 : 1U << fuzz(32);
+	attr.link_create.flags = fuzz(10) ? BPF_F_TRACING_MULTI_SKIP * fuzz(2) : 1U << fuzz(32);
+	attr.link_create.tracing_multi.fds =
+		fuzz(2) ? 0 : fuzz_ptr(f->fds, f->max * sizeof(*f->fds));
 	attr.link_create.tracing_multi.ids = fuzz_ptr(f->ids, f->max * sizeof(*f->ids));
 	attr.link_create.tracing_multi.cookies =
 		fuzz(2) ? 0 : fuzz_ptr(f->cookies, f->max * sizeof(*f->cookies));
@@ -336,7 +359,7 @@ static bool fuzz_one(struct fuzz_env *f, int *attached)
 		break;
 	}
 
-	fd = syscall(__NR_bpf, BPF_LINK_CREATE, &attr, size);
+	fd = fuzz_link_create(f, &attr, size);
 	if (fd < 0)
 		return error_is_clean(errno) || !ASSERT_EQ(errno, 0, "error of link_create");
 	close(fd);
@@ -363,8 +386,11 @@ static void test_fuzz(struct env_sets *t)
 	fuzz_seed = 4711;
 	f.ids = fuzz_area(getpagesize());
 	f.cookies = fuzz_area(getpagesize());
+	f.fds = fuzz_area(getpagesize());
+	f.log = fuzz_area(getpagesize());
 	f.map_fd = bpf_map__fd(t->skel->maps.bss);
-	if (!ASSERT_OK_PTR(f.ids, "ids") || !ASSERT_OK_PTR(f.cookies, "cookies"))
+	if (!ASSERT_OK_PTR(f.ids, "ids") || !ASSERT_OK_PTR(f.cookies, "cookies") ||
+	    !ASSERT_OK_PTR(f.fds, "fds") || !ASSERT_OK_PTR(f.log, "log"))
 		return;
 	/* whatever happens, these do not notice */
 	if (!ASSERT_OK(sets_attach(t, SETS_ARG_4, ALL_FUNCS), "arg_4") ||
@@ -384,6 +410,8 @@ out:
 	sets_reset(t);
 	munmap(f.ids, getpagesize());
 	munmap(f.cookies, getpagesize());
+	munmap(f.fds, getpagesize());
+	munmap(f.log, getpagesize());
 }
 
 /*

@@ -1,0 +1,304 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * tracing_multi links: BPF_LINK_CREATE and what a link tells about itself.
+ */
+#include <linux/bpf.h>
+#include <linux/btf.h>
+#include <linux/cred.h>
+#include <linux/kallsyms.h>
+#include <linux/seq_file.h>
+#include <linux/slab.h>
+#include <linux/uaccess.h>
+
+#include "trampoline_set.h"
+#include "tracing_multi.h"
+
+#define LINK_MAX_FUNCS	BIT(20)
+
+static struct bpf_tracing_multi_link *to_multi(const struct bpf_link *link)
+{
+	return container_of(link, struct bpf_tracing_multi_link, link);
+}
+
+static void link_release(struct bpf_link *link)
+{
+	bpf_trampoline_multi_detach(to_multi(link));
+	/* now, and not in link_dealloc(): the modules can go when close() has returned */
+	bpf_tracing_multi_put_btfs(to_multi(link));
+}
+
+static void link_free(struct bpf_tracing_multi_link *multi)
+{
+	kvfree(multi->ids);
+	kvfree(multi->cookies);
+	kvfree(multi->ips);
+	kfree(multi);
+}
+
+static void link_dealloc(struct bpf_link *link)
+{
+	link_free(to_multi(link));
+}
+
+/* Calls @fn for each function, by BTF object and id, until it returns an error. */
+static int link_for_each(struct bpf_tracing_multi_link *multi,
+			 int (*fn)(const struct bpf_tracing_multi_link *multi, u32 obj_id, u32 i,
+				   void *data), void *data)
+{
+	struct bpf_tracing_multi_btf *obj;
+	unsigned long obj_id;
+	u32 i = 0, end = 0;
+	int err;
+
+	xa_for_each(&multi->btfs, obj_id, obj) {
+		for (end += obj->cnt; i < end; i++) {
+			err = fn(multi, obj_id, i, data);
+			if (err)
+				return err;
+			cond_resched();
+		}
+	}
+	return 0;
+}
+
+/* The caller's arrays, NULL for those that it does not ask for */
+struct info_arrays {
+	u32 __user *ids;
+	u32 __user *obj_ids;
+	u64 __user *addrs;
+	u64 __user *cookies;
+	u32 cnt;
+	bool show_addrs;
+};
+
+static int info_put(const struct bpf_tracing_multi_link *multi, u32 obj_id, u32 i, void *data)
+{
+	const struct info_arrays *to = data;
+	u64 addr;
+
+	if (i >= to->cnt)
+		return -ENOSPC;
+	if (to->ids && put_user(multi->ids[i], to->ids + i))
+		return -EFAULT;
+	if (to->obj_ids && put_user(obj_id, to->obj_ids + i))
+		return -EFAULT;
+	addr = to->addrs && to->show_addrs ? bpf_tracing_multi_ip(multi, obj_id, i) : 0;
+	if (to->addrs && put_user(addr, to->addrs + i))
+		return -EFAULT;
+	if (to->cookies && put_user(multi->cookies ? multi->cookies[i] : 0, to->cookies + i))
+		return -EFAULT;
+	return 0;
+}
+
+/* The BTF object of all functions, 0 if there is more than one. */
+static u32 link_obj_id(struct bpf_tracing_multi_link *multi)
+{
+	struct bpf_tracing_multi_btf *obj;
+	unsigned long obj_id;
+
+	xa_for_each(&multi->btfs, obj_id, obj)
+		if (obj->cnt)
+			return obj->cnt == multi->cnt ? obj_id : 0;
+	return 0;
+}
+
+static int link_fill_info(const struct bpf_link *link, struct bpf_link_info *info)
+{
+	struct bpf_tracing_multi_link *multi = to_multi(link);
+	struct info_arrays to = {
+		.ids = u64_to_user_ptr(info->tracing_multi.ids),
+		.obj_ids = u64_to_user_ptr(info->tracing_multi.btf_obj_ids),
+		.addrs = u64_to_user_ptr(info->tracing_multi.addrs),
+		.cookies = u64_to_user_ptr(info->tracing_multi.cookies),
+		.cnt = info->tracing_multi.count,
+	};
+	bool any = to.ids || to.obj_ids || to.addrs || to.cookies;
+
+	if (any && !to.cnt)
+		return -EINVAL;
+
+	info->tracing_multi.attach_type = link->attach_type;
+	info->tracing_multi.count = multi->cnt;
+	info->tracing_multi.skipped = multi->skipped;
+	info->tracing_multi.btf_obj_id = link_obj_id(multi);
+	if (!any)
+		return 0;
+	to.show_addrs = kallsyms_show_value(current_cred());
+	return link_for_each(multi, info_put, &to);
+}
+
+#ifdef CONFIG_PROC_FS
+static int fdinfo_show(const struct bpf_tracing_multi_link *multi, u32 obj_id, u32 i, void *data)
+{
+	seq_printf(data, "%u\t %u\t %llu\t %pS\n", obj_id, multi->ids[i],
+		   multi->cookies ? multi->cookies[i] : 0,
+		   (void *)bpf_tracing_multi_ip(multi, obj_id, i));
+	return 0;
+}
+
+static void link_show_fdinfo(const struct bpf_link *link, struct seq_file *seq)
+{
+	struct bpf_tracing_multi_link *multi = to_multi(link);
+
+	seq_printf(seq, "attach_type:\t%u\n", link->attach_type);
+	seq_printf(seq, "cnt:\t%u\n", multi->cnt);
+	seq_printf(seq, "skipped:\t%u\n", multi->skipped);
+	seq_printf(seq, "%s\t %s\t %s\t %s\n", "obj-id", "btf-id", "cookie", "func");
+	link_for_each(multi, fdinfo_show, seq);
+}
+#endif
+
+static const struct bpf_link_ops link_ops = {
+	.release = link_release,
+	.dealloc_deferred = link_dealloc,
+	.fill_link_info = link_fill_info,
+#ifdef CONFIG_PROC_FS
+	.show_fdinfo = link_show_fdinfo,
+#endif
+};
+
+/* The link's arrays, for all functions: after the attach nothing may fail. */
+static struct bpf_tracing_multi_link *link_alloc(u32 cnt, bool cookies)
+{
+	struct bpf_tracing_multi_link *multi = kzalloc_obj(*multi);
+
+	if (!multi)
+		return NULL;
+	xa_init(&multi->btfs);
+	INIT_LIST_HEAD(&multi->tuples);
+	multi->ids = kvmalloc_objs(*multi->ids, cnt);
+	multi->ips = kvmalloc_objs(*multi->ips, cnt);
+	if (cookies)
+		multi->cookies = kvmalloc_objs(*multi->cookies, cnt);
+	if (multi->ids && multi->ips && (!cookies || multi->cookies))
+		return multi;
+	link_free(multi);
+	return NULL;
+}
+
+/* The link has what is attached. */
+static void link_fill(struct bpf_tracing_multi_link *multi,
+		      const struct bpf_tracing_multi_funcs *funcs)
+{
+	const struct bpf_tramp_req *req;
+	struct bpf_tracing_multi_btf *obj;
+
+	for (req = funcs->reqs; req < funcs->reqs + funcs->cnt; req++) {
+		if (req->err) {
+			multi->skipped++;
+			continue;
+		}
+		obj = xa_load(&multi->btfs, req->obj_id);
+		obj->cnt++;
+		multi->ids[multi->cnt] = req->btf_id;
+		multi->ips[multi->cnt] = req->ip;
+		if (multi->cookies)
+			multi->cookies[multi->cnt] = req->cookie;
+		multi->cnt++;
+		cond_resched();
+	}
+}
+
+/* Attaches, with what is refused in the log; an error leaves nothing attached. */
+static int link_attach(struct bpf_tracing_multi_funcs *funcs, struct bpf_verifier_log *log,
+		       struct bpf_log_attr *attr_log)
+{
+	struct bpf_tracing_multi_link *multi = funcs->link;
+	int aliases, err;
+
+	err = bpf_tracing_multi_funcs_check(funcs);
+	if (!err)
+		err = bpf_trampoline_multi_attach(funcs);
+	aliases = err;
+	bpf_tracing_multi_funcs_log(funcs, log);
+	/* a log that was too small is no reason to fail; its true size tells */
+	if (bpf_log_attr_finalize(attr_log, log) == -EFAULT && err >= 0) {
+		bpf_trampoline_multi_detach(multi);
+		err = -EFAULT;
+	}
+	if (err < 0)
+		return err;
+	link_fill(multi, funcs);
+	if (!aliases) {
+		/* the sites have them: 8 bytes a function less */
+		kvfree(multi->ips);
+		multi->ips = NULL;
+	}
+	return 0;
+}
+
+static int link_create(struct bpf_prog *prog, const union bpf_attr *attr,
+		       struct bpf_verifier_log *log, struct bpf_log_attr *attr_log)
+{
+	struct bpf_tracing_multi_funcs funcs = {
+		.cnt = attr->link_create.tracing_multi.cnt,
+		.skip = attr->link_create.flags & BPF_F_TRACING_MULTI_SKIP,
+	};
+	struct bpf_link_primer primer;
+	int err = -ENOMEM;
+
+	funcs.reqs = kvzalloc_objs(*funcs.reqs, funcs.cnt);
+	funcs.link = link_alloc(funcs.cnt, attr->link_create.tracing_multi.cookies);
+	if (!funcs.reqs || !funcs.link)
+		goto out_free;
+	bpf_link_init(&funcs.link->link, BPF_LINK_TYPE_TRACING_MULTI, &link_ops, prog,
+		      prog->expected_attach_type);
+	err = bpf_tracing_multi_funcs_get(&funcs, attr);
+	if (!err)
+		err = bpf_link_prime(&funcs.link->link, &primer);
+	if (err)
+		goto out_free;
+
+	err = link_attach(&funcs, log, attr_log);
+	kvfree(funcs.reqs);
+	if (!err)
+		return bpf_link_settle(&primer);
+	bpf_tracing_multi_put_btfs(funcs.link);
+	bpf_link_cleanup(&primer);
+	return err;
+
+out_free:
+	if (funcs.link) {
+		bpf_tracing_multi_put_btfs(funcs.link);
+		link_free(funcs.link);
+	}
+	kvfree(funcs.reqs);
+	return err;
+}
+
+/**
+ * bpf_tracing_multi_attach - create a tracing_multi link
+ * @prog: its program; the link takes over the reference unless there is an error
+ * @attr: what the caller says
+ * @common: where the caller wants the log
+ * @ucommon: the same in user space, for the log's true size
+ * @common_size: size of that
+ *
+ * Context: may sleep; takes all trampoline locks.
+ * Return: a descriptor of the link, or an error with nothing changed but the log:
+ *         that of bpf_tracing_multi_funcs_get(), bpf_tracing_multi_funcs_check(),
+ *         bpf_tramp_sets_attach() or bpf_link_prime(), -EINVAL, -E2BIG, -EFAULT
+ *         or -ENOMEM.
+ */
+int bpf_tracing_multi_attach(struct bpf_prog *prog, const union bpf_attr *attr,
+			     struct bpf_common_attr *common, bpfptr_t ucommon, u32 common_size)
+{
+	struct bpf_verifier_log *log;
+	struct bpf_log_attr attr_log;
+	int err;
+
+	if (!attr->link_create.tracing_multi.cnt || !attr->link_create.tracing_multi.ids)
+		return -EINVAL;
+	if (attr->link_create.tracing_multi.cnt > LINK_MAX_FUNCS)
+		return -E2BIG;
+	if ((attr->link_create.flags & ~BPF_F_TRACING_MULTI_SKIP) || attr->link_create.target_fd ||
+	    attr->link_create.tracing_multi.reserved)
+		return -EINVAL;
+
+	log = bpf_log_attr_create_vlog(&attr_log, common, ucommon, common_size);
+	if (IS_ERR(log))
+		return PTR_ERR(log);
+	err = link_create(prog, attr, log, &attr_log);
+	kfree(log);
+	return err;
+}
