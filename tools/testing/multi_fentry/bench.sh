@@ -37,10 +37,18 @@ fexit_by_clock() {
 		--json /run/out/fexit.json >"$LOGS/fexit-patched$TAG.log"
 }
 
+# From an object to a program that is attached, by a pattern and by ids.
+pattern_by_clock() {
+	[ "$1" = patched ] || return 0
+	mfentry_run patched pattern pattern \
+		--json /run/out/pattern.json >"$LOGS/pattern-patched$TAG.log"
+}
+
 everything() {
 	by_clock "$@"
 	by_instructions "$@"
 	fexit_by_clock "$1"
+	pattern_by_clock "$1"
 }
 
 # Where base has no multi links, it still tells what a single program costs.
@@ -49,6 +57,7 @@ keep_all() {
 	keep bench bench
 	keep icount icount
 	cp "$BUILD/vm-out/fexit-patched$TAG/fexit.json" "$RESULTS/fexit.json"
+	cp "$BUILD/vm-out/pattern-patched$TAG/pattern.json" "$RESULTS/pattern.json"
 	local KERNELS=(base patched)
 	keep hit hit
 }
@@ -61,6 +70,8 @@ measure() {
 	side_by_side by_instructions "$@"
 	msg "measuring fexit.multi by the clock: patched ..."
 	fexit_by_clock patched
+	msg "measuring a start by pattern, by the clock: patched ..."
+	pattern_by_clock patched
 	keep_all
 }
 
@@ -76,8 +87,8 @@ measure_bars() {
 }
 
 compare() {
-	compare_results "--json=$RESULTS/bench.json" "--fexit=$RESULTS/fexit.json" "$@" \
-		bench icount hit
+	compare_results "--json=$RESULTS/bench.json" "--fexit=$RESULTS/fexit.json" \
+		"--pattern=$RESULTS/pattern.json" "$@" bench icount hit
 }
 
 main() {

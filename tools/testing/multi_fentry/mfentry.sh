@@ -12,10 +12,11 @@ build_mfentry() {
 	local cross=()
 
 	lock_builds
-	"$WORKSHOP/tree.sh" base
+	# libbpf's patterns choose the functions
+	"$WORKSHOP/tree.sh" patched
 	[ -z "$CROSS" ] ||
 		cross=(ARCH="$ARCH" CROSS_COMPILE="$CROSS" SYSROOT="$("$WORKSHOP/sysroot.sh")")
-	quietly "mfentry$TAG" make -C "$WORKSHOP/mfentry" -j"$JOBS" LINUX="$BUILD/base" \
+	quietly "mfentry$TAG" make -C "$WORKSHOP/mfentry" -j"$JOBS" LINUX="$BUILD/linux" \
 		OUT="$BUILD/mfentry$TAG" TOOLS="$BUILD/mfentry" "${cross[@]}" ||
 		die "mfentry did not build; see build/log/mfentry$TAG.log"
 	unlock_builds

@@ -401,8 +401,6 @@ void cmd_bench(void)
 		die("--repeat takes at most %d", MAX_REPEAT);
 	funcs_collect(&funcs);
 	skel = load_programs(&funcs);
-	if (!opt.functions)
-		funcs_verify(&funcs, first_program(skel));
 	cnt = parse_sizes(&funcs, sizes);
 
 	f = json_open(opt.json, "bench");

@@ -29,6 +29,8 @@ ENTRY_BRANCH = 1
 MAX_COOKIE = 12
 # fexit.multi, and fentry.multi where there is no base. Bytes a function.
 MAX_MEMORY = 250
+# By a pattern, times what opening, loading and attaching to ids takes.
+MAX_PATTERN = 1.5
 # Thunks of fexit.multi are in memory that the kernel keeps for BPF programs' code,
 # which does not grow with each of them: they are added here. Without cookies,
 # arm64 has none.
@@ -273,6 +275,13 @@ def check_fexit(checks, data):
                  f"{thunk} of them its thunk: {memory:.0f} (bar: {MAX_MEMORY})")
 
 
+def check_pattern(checks, data):
+    r = ratio(data["pattern_ns"], data["ids_ns"])
+    checks.check(data["functions"] >= MIN_FUNCTIONS and r <= MAX_PATTERN,
+                 f"start by pattern, {number(data['functions'])} functions: {r:.2f} times "
+                 f"that by ids (bar: {MAX_PATTERN})")
+
+
 def check_hit(checks, base, patched):
     b, p = hits(base), hits(patched)
     # Half an instruction: the clock may be calibrated a little off. Where base
@@ -314,6 +323,8 @@ def parse_args():
                                 help="another way to name one file of such a pair")
     parser.add_argument("--fexit", metavar="FILE",
                         help="results of bench --fexit on the patched kernel")
+    parser.add_argument("--pattern", metavar="FILE",
+                        help="results of pattern on the patched kernel")
     parser.add_argument("--json", metavar="FILE", help="write everything into one file")
     parser.add_argument("--check", "--bars", action="store_true",
                         help="fail unless the patched kernel reaches the project's bars")
@@ -362,6 +373,13 @@ def fexit_table(data):
     table(rows)
 
 
+def pattern_table(data):
+    table([["start on the patched kernel", ""],
+           ["functions", number(data["functions"])],
+           ["by the pattern *", seconds(data["pattern_ns"])],
+           ["by BTF ids", seconds(data["ids_ns"])]])
+
+
 def show(pairs, alone):
     if "demo" in pairs:
         demo_table(*pairs["demo"], alone)
@@ -376,9 +394,9 @@ def show(pairs, alone):
         hit_table(*pairs["hit"])
 
 
-def check(pairs, fexit, alone):
+def check(pairs, args, fexit, pattern):
     """All bars, whatever was measured; a demo alone has bars of its own."""
-    checks = Checks(alone)
+    checks = Checks(args.alone)
     if "demo" in pairs:
         check_demo(checks, *pairs["demo"])
     if set(pairs) != {"demo"}:
@@ -392,6 +410,10 @@ def check(pairs, fexit, alone):
             check_fexit(checks, fexit)
         else:
             checks.missing("bars of fexit.multi")
+        if pattern:
+            check_pattern(checks, pattern)
+        else:
+            checks.missing("bar of patterns")
     return checks.failed
 
 
@@ -399,13 +421,16 @@ def main():
     args = parse_args()
     pairs = load_pairs(args.files)
     fexit = load(args.fexit) if args.fexit else None
+    pattern = load(args.pattern) if args.pattern else None
     show(pairs, args.alone)
     if fexit:
         fexit_table(fexit)
+    if pattern:
+        pattern_table(pattern)
     if args.json:
         write_json(args.json, {kind: {"patched": p} if b == p else {"base": b, "patched": p}
                                for kind, (b, p) in pairs.items()})
-    return 1 if args.check and check(pairs, fexit, args.alone) else 0
+    return 1 if args.check and check(pairs, args, fexit, pattern) else 0
 
 
 if __name__ == "__main__":

@@ -211,8 +211,6 @@ void cmd_demo(void)
 
 	funcs_collect(&funcs);
 	skel = load_programs(&funcs);
-	if (!opt.functions)
-		funcs_verify(&funcs, skel->progs.first);
 	r.calls = xcalloc(funcs.cnt, sizeof(*r.calls));
 	measure(skel, &funcs, &r);
 

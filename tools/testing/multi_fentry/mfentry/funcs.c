@@ -1,136 +1,166 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Which functions of the running kernel can a fentry.multi program be attached
- * to? Those that ftrace can patch, that the BTF of vmlinux describes, that the
- * kernel does not deny, and whose name stands for one address and one BTF id
- * only: the kernel finds the address by the name, and 7.3 panics when two ids
- * of one link resolve to the same address.
+ * to? Those of vmlinux that libbpf attaches the pattern "*" to, or those that a
+ * file names. Other tracers want their addresses and their place in ftrace's
+ * list.
  */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 #include <bpf/bpf.h>
 #include <bpf/btf.h>
 #include <bpf/libbpf.h>
 
 #include "mfentry.h"
-
-/* In libbpf.a, but only declared in a header that wants the kernel's own. */
-bool btf_type_is_traceable_func(const struct btf *btf, const struct btf_type *t);
+#include "mfentry.skel.h"
 
 /* The ftrace location follows the function's address within an ENDBR or so. */
 #define MAX_ENTRY_OFFSET	16
-/* More refused functions than this mean that something else is wrong. */
-#define MAX_REFUSED		500
 
-struct sym {
-	__u64 addr;
-	char *name;
-	__u32 line;
-	__u32 users;		/* how often the name or BTF id occurs */
-};
-
-struct syms {
-	struct sym *v;
-	size_t cnt, cap;
-};
-
-/*
- * The first eight: btf_id_deny in kernel/bpf/verifier.c. The others should be
- * there: __rcu_read_unlock() calls them until the reader's special state is
- * dealt with. A trampoline ends with __rcu_read_unlock(), so one on these calls
- * itself until the stack overflows, as soon as a reader is preempted.
- */
-static const char * const denied[] = {
-	"___migrate_enable", "__rcu_read_lock", "__rcu_read_unlock",
-	"migrate_disable", "migrate_enable", "preempt_count_add",
-	"preempt_count_sub", "rcu_read_unlock_strict",
-	"rcu_preempt_deferred_qs_irqrestore", "rcu_read_unlock_special",
-	"rcu_unlock_needs_exp_handling",
-};
-
-static bool is_denied(const char *name)
+static int cmp_name(const void *a, const void *b)
 {
-	size_t i;
-
-	for (i = 0; i < ARRAY_SIZE(denied); i++)
-		if (!strcmp(name, denied[i]))
-			return true;
-	return false;
+	return strcmp((*(const struct func **)a)->name, (*(const struct func **)b)->name);
 }
 
-static int cmp_sym(const void *a, const void *b)
+static int cmp_id(const void *a, const void *b)
 {
-	return strcmp(((const struct sym *)a)->name,
-		      ((const struct sym *)b)->name);
-}
-
-static int cmp_addr(const void *a, const void *b)
-{
-	__u64 x = (*(const struct func **)a)->addr;
-	__u64 y = (*(const struct func **)b)->addr;
+	__u32 x = *(const __u32 *)a, y = *(const __u32 *)b;
 
 	return x < y ? -1 : x > y;
 }
 
-static void syms_add(struct syms *syms, __u64 addr, const char *name, __u32 line)
+/**
+ * link_ids - BTF ids of what a link is attached to
+ * @link: a tracing_multi link
+ * @cnt: set to their number
+ *
+ * Return: the ids, in ascending order; to be freed.
+ */
+__u32 *link_ids(const struct bpf_link *link, __u32 *cnt)
 {
-	struct sym *s;
+	struct bpf_link_info info = {};
+	__u32 len = sizeof(info), *ids;
+	int fd = bpf_link__fd(link);
 
-	if (syms->cnt == syms->cap) {
-		syms->cap = syms->cap ? 2 * syms->cap : 4096;
-		syms->v = realloc(syms->v, syms->cap * sizeof(*syms->v));
-		if (!syms->v)
-			die("out of memory");
-	}
-	s = &syms->v[syms->cnt++];
-	s->addr = addr;
-	s->line = line;
-	s->users = 1;
-	s->name = strdup(name);
-	if (!s->name)
+	if (bpf_link_get_info_by_fd(fd, &info, &len))
+		die("link info: %s", strerror(errno));
+	*cnt = info.tracing_multi.count;
+	ids = xcalloc(*cnt, sizeof(*ids));
+	info.tracing_multi.ids = (__u64)(unsigned long)ids;
+	if (bpf_link_get_info_by_fd(fd, &info, &len))
+		die("link info: %s", strerror(errno));
+	qsort(ids, *cnt, sizeof(*ids), cmp_id);
+	return ids;
+}
+
+/* The functions of vmlinux that libbpf can attach a program to. */
+static __u32 *attachable_ids(const struct bpf_program *prog, __u32 *cnt)
+{
+	struct bpf_link *link;
+	__u32 *ids;
+
+	link = bpf_program__attach_tracing_multi(prog, "*", NULL);
+	if (!link)
+		die("cannot attach to *: %s%s", strerror(errno),
+		    errno == EOPNOTSUPP ? " (this kernel has no tracing_multi links)" : "");
+	ids = link_ids(link, cnt);
+	detach(link, NULL);
+	return ids;
+}
+
+static void add_func(struct funcs *funcs, const struct btf *btf, __u32 id)
+{
+	const struct btf_type *t = btf__type_by_id(btf, id);
+	struct func *f = &funcs->v[funcs->cnt++];
+
+	f->id = id;
+	f->name = strdup(btf__name_by_offset(btf, t->name_off));
+	if (!f->name)
 		die("out of memory");
 }
 
-/* Sort by name; equal names become one that knows how many they were. */
-static void syms_sort(struct syms *syms)
+static void add_attachable(struct funcs *funcs, const struct btf *btf)
 {
-	size_t i, n = 0;
+	struct mfentry_bpf *skel = load_programs(NULL);
+	__u32 cnt, i, *ids;
 
-	qsort(syms->v, syms->cnt, sizeof(*syms->v), cmp_sym);
-	for (i = 0; i < syms->cnt; i++) {
-		if (n && !strcmp(syms->v[n - 1].name, syms->v[i].name)) {
-			syms->v[n - 1].users++;
-			free(syms->v[i].name);
-		} else {
-			syms->v[n++] = syms->v[i];
+	ids = attachable_ids(first_program(skel), &cnt);
+	funcs->v = xcalloc(cnt, sizeof(*funcs->v));
+	for (i = 0; i < cnt; i++)
+		add_func(funcs, btf, ids[i]);
+	free(ids);
+	mfentry_bpf__destroy(skel);
+}
+
+/* Names of a file, one a line, as cmd_list() writes them. */
+static void add_named(struct funcs *funcs, const struct btf *btf, const char *path)
+{
+	size_t nr = btf__type_cnt(btf), cnt = 0, i;
+	__u32 *ids = xcalloc(nr, sizeof(*ids));
+	char name[512];
+	FILE *f;
+	int id;
+
+	f = fopen(path, "r");
+	if (!f)
+		die("%s: %s", path, strerror(errno));
+	while (fscanf(f, "%511s", name) == 1) {
+		id = btf__find_by_name_kind(btf, name, BTF_KIND_FUNC);
+		if (id < 0 || cnt == nr)
+			die("%s: no function %s", path, name);
+		ids[cnt++] = id;
+	}
+	fclose(f);
+	qsort(ids, cnt, sizeof(*ids), cmp_id);
+	funcs->v = xcalloc(cnt + 1, sizeof(*funcs->v));
+	for (i = 0; i < cnt; i++)
+		add_func(funcs, btf, ids[i]);
+	free(ids);
+}
+
+static struct func *find_name(struct func **by_name, size_t cnt, const char *name)
+{
+	struct func key = { .name = (char *)name }, *pkey = &key, **found;
+
+	found = bsearch(&pkey, by_name, cnt, sizeof(*by_name), cmp_name);
+	return found ? *found : NULL;
+}
+
+/* ftrace's list: which line is a function's, and where is it patched? */
+static size_t read_traceable(struct func **by_name, size_t cnt)
+{
+	const char *path = TRACEFS "/available_filter_functions_addrs";
+	char line[1024], name[512];
+	unsigned long long addr;
+	struct func *func;
+	__u32 nr = 0;
+	FILE *f;
+
+	f = fopen(path, "r");
+	if (!f)
+		die("%s: %s (is tracefs mounted?)", path, strerror(errno));
+	while (fgets(line, sizeof(line), f)) {
+		/* Every line is a record, also one that names no function. */
+		nr++;
+		if (strchr(line, '[') || sscanf(line, "%llx %511s", &addr, name) != 2)
+			continue;
+		func = find_name(by_name, cnt, name);
+		if (func) {
+			func->addr = addr;
+			func->line = nr;
 		}
 	}
-	syms->cnt = n;
+	fclose(f);
+	return nr;
 }
 
-static struct sym *syms_find(const struct syms *syms, const char *name)
-{
-	struct sym key = { .name = (char *)name };
-
-	return bsearch(&key, syms->v, syms->cnt, sizeof(key), cmp_sym);
-}
-
-static void syms_free(struct syms *syms)
-{
-	size_t i;
-
-	for (i = 0; i < syms->cnt; i++)
-		free(syms->v[i].name);
-	free(syms->v);
-}
-
-/* Symbols of the kernel proper: those of modules and BPF end in [name]. */
-static void read_kallsyms(struct syms *syms)
+/* From the location that is patched back to the function's address. */
+static void read_kallsyms(struct func **by_name, size_t cnt)
 {
 	char line[1024], name[512];
 	unsigned long long addr;
+	struct func *func;
 	bool hidden = true;
 	FILE *f;
 
@@ -143,220 +173,72 @@ static void read_kallsyms(struct syms *syms)
 			continue;
 		if (addr)
 			hidden = false;
-		syms_add(syms, addr, name, 0);
+		func = find_name(by_name, cnt, name);
+		if (func && func->addr - addr <= MAX_ENTRY_OFFSET)
+			func->addr = addr;
 	}
 	fclose(f);
 	if (hidden)
 		die("/proc/kallsyms shows no addresses: run as root with kernel.kptr_restrict=0");
-	syms_sort(syms);
 }
 
-static size_t read_traceable(struct syms *syms)
+/* Other tracers take no function that ftrace's list has by another name. */
+static void locate(struct funcs *funcs)
 {
-	const char *path = TRACEFS "/available_filter_functions_addrs";
-	char line[1024], name[512];
-	unsigned long long addr;
-	__u32 nr = 0;
-	FILE *f;
-
-	f = fopen(path, "r");
-	if (!f)
-		die("%s: %s (is tracefs mounted?)", path, strerror(errno));
-	while (fgets(line, sizeof(line), f)) {
-		/* Every line is a record, also one that names no function. */
-		nr++;
-		if (!strchr(line, '[') &&
-		    sscanf(line, "%llx %511s", &addr, name) == 2)
-			syms_add(syms, addr, name, nr);
-	}
-	fclose(f);
-	syms_sort(syms);
-	return nr;
-}
-
-/* Names of a file, one a line: the functions that a caller stays within. */
-static void read_names(struct syms *syms, const char *path)
-{
-	char name[512];
-	FILE *f;
-
-	f = fopen(path, "r");
-	if (!f)
-		die("%s: %s", path, strerror(errno));
-	while (fscanf(f, "%511s", name) == 1)
-		syms_add(syms, 0, name, 0);
-	fclose(f);
-	if (!syms->cnt)
-		die("%s: no function names in it", path);
-	syms_sort(syms);
-}
-
-static const char *func_name(const struct btf *btf, __u32 id)
-{
-	const struct btf_type *t = btf__type_by_id(btf, id);
-
-	return t && btf_is_func(t) ? btf__name_by_offset(btf, t->name_off) : NULL;
-}
-
-/* Does the name stand for one address that ftrace can patch? */
-static const struct sym *traceable_once(const struct syms *avail,
-					const struct syms *kallsyms,
-					const char *name, __u64 *addr)
-{
-	const struct sym *rec = syms_find(avail, name);
-	const struct sym *sym = syms_find(kallsyms, name);
-
-	if (!rec || !sym || rec->users != 1 || sym->users != 1)
-		return NULL;
-	if (rec->addr < sym->addr || rec->addr - sym->addr > MAX_ENTRY_OFFSET)
-		return NULL;
-	*addr = sym->addr;
-	return rec;
-}
-
-/* Two names of one address: keep neither of them. */
-static void drop_aliases(struct funcs *funcs)
-{
-	struct func **by_addr = xcalloc(funcs->cnt, sizeof(*by_addr));
+	struct func **by_name = xcalloc(funcs->cnt, sizeof(*by_name));
 	size_t i, n = 0;
 
 	for (i = 0; i < funcs->cnt; i++)
-		by_addr[i] = &funcs->v[i];
-	qsort(by_addr, funcs->cnt, sizeof(*by_addr), cmp_addr);
-	for (i = 1; i < funcs->cnt; i++) {
-		if (by_addr[i]->addr == by_addr[i - 1]->addr) {
-			by_addr[i - 1]->id = 0;
-			by_addr[i]->id = 0;
-		}
-	}
-	free(by_addr);
+		by_name[i] = &funcs->v[i];
+	qsort(by_name, funcs->cnt, sizeof(*by_name), cmp_name);
+	funcs->traceable = read_traceable(by_name, funcs->cnt);
+	read_kallsyms(by_name, funcs->cnt);
+	free(by_name);
 	for (i = 0; i < funcs->cnt; i++)
-		if (funcs->v[i].id)
+		if (funcs->v[i].line)
 			funcs->v[n++] = funcs->v[i];
 	funcs->cnt = n;
 }
 
-static void add_functions(struct funcs *funcs, const struct btf *btf,
-			  const struct syms *avail, const struct syms *kallsyms,
-			  const struct syms *wanted)
-{
-	__u32 id, types = btf__type_cnt(btf);
-	struct syms names = {};
-	const struct sym *rec;
-	const char *name;
-	__u64 addr;
-
-	for (id = 1; id < types; id++) {
-		name = func_name(btf, id);
-		if (name)
-			syms_add(&names, 0, name, 0);
-	}
-	syms_sort(&names);
-
-	funcs->v = xcalloc(names.cnt + 1, sizeof(*funcs->v));
-	for (id = 1; id < types; id++) {
-		name = func_name(btf, id);
-		if (!name || is_denied(name) || syms_find(&names, name)->users != 1)
-			continue;
-		if (wanted->cnt && !syms_find(wanted, name))
-			continue;
-		rec = traceable_once(avail, kallsyms, name, &addr);
-		if (!rec || !btf_type_is_traceable_func(btf, btf__type_by_id(btf, id)))
-			continue;
-		funcs->v[funcs->cnt++] = (struct func) {
-			.addr = addr,
-			.name = strdup(name),
-			.id = id,
-			.line = rec->line,
-		};
-	}
-	syms_free(&names);
-	drop_aliases(funcs);
-}
-
 /**
- * funcs_collect - find the functions that should be attachable
+ * funcs_collect - find the functions that a fentry.multi program can be attached to
  * @funcs: filled in, ordered by BTF id
  *
- * With --functions only those that the file names.
+ * A fexit.multi one with --fexit; with --functions those that the file names.
  */
 void funcs_collect(struct funcs *funcs)
 {
-	struct syms avail = {}, kallsyms = {}, wanted = {};
 	struct btf *btf;
 
 	memset(funcs, 0, sizeof(*funcs));
 	btf = btf__load_vmlinux_btf();
 	if (!btf)
 		die("BTF of vmlinux: %s", strerror(errno));
-	funcs->traceable = read_traceable(&avail);
-	read_kallsyms(&kallsyms);
 	if (opt.functions)
-		read_names(&wanted, opt.functions);
-	add_functions(funcs, btf, &avail, &kallsyms, &wanted);
+		add_named(funcs, btf, opt.functions);
+	else
+		add_attachable(funcs, btf);
+	btf__free(btf);
+	locate(funcs);
 	if (!funcs->cnt)
 		die("no function to attach to");
-	syms_free(&avail);
-	syms_free(&kallsyms);
-	syms_free(&wanted);
-	btf__free(btf);
-}
-
-/* Attach to v[lo..hi) and detach again; what is refused gets the id 0. */
-static size_t refuse(struct funcs *funcs, const __u32 *ids, size_t lo, size_t hi,
-		     const struct bpf_program *prog)
-{
-	LIBBPF_OPTS(bpf_link_create_opts, opts,
-		    .tracing_multi.ids = ids + lo,
-		    .tracing_multi.cnt = hi - lo);
-	size_t mid = lo + (hi - lo) / 2, bad;
-	int fd;
-
-	fd = bpf_link_create(bpf_program__fd(prog), 0,
-			     bpf_program__expected_attach_type(prog), &opts);
-	if (fd >= 0) {
-		close(fd);
-		return 0;
-	}
-	if (hi - lo == 1) {
-		note("the kernel refuses %s: %s", funcs->v[lo].name, strerror(errno));
-		funcs->v[lo].id = 0;
-		return 1;
-	}
-	bad = refuse(funcs, ids, lo, mid, prog);
-	if (bad > MAX_REFUSED)
-		die("the kernel refuses more than %d functions", MAX_REFUSED);
-	return bad + refuse(funcs, ids, mid, hi, prog);
 }
 
 /**
- * funcs_verify - keep what the kernel really attaches
- * @funcs: candidates
- * @prog: a loaded program of a tracing_multi link
- *
- * All at once; where the kernel refuses that, halves, down to the culprits.
+ * funcs_keep - keep the functions that another program can be attached to as well
+ * @funcs: the functions
+ * @prog: the program, loaded
  */
-void funcs_verify(struct funcs *funcs, const struct bpf_program *prog)
+void funcs_keep(struct funcs *funcs, const struct bpf_program *prog)
 {
-	const struct func *known = funcs_find(funcs, "bpf_fentry_test1");
-	struct funcs one = { .v = (struct func *)known, .cnt = 1 };
+	__u32 cnt, *ids = attachable_ids(prog, &cnt);
 	size_t i, n = 0;
-	__u32 *ids;
 
-	/* A kernel that cannot do it at all refuses this one as well. */
-	if (known)
-		detach(attach_funcs(prog, &one, NULL), NULL);
-
-	ids = funcs_ids(funcs);
-	if (refuse(funcs, ids, 0, funcs->cnt, prog)) {
-		for (i = 0; i < funcs->cnt; i++)
-			if (funcs->v[i].id)
-				funcs->v[n++] = funcs->v[i];
-		funcs->cnt = n;
-	}
+	for (i = 0; i < funcs->cnt; i++)
+		if (bsearch(&funcs->v[i].id, ids, cnt, sizeof(*ids), cmp_id))
+			funcs->v[n++] = funcs->v[i];
+	funcs->cnt = n;
 	free(ids);
-	if (!funcs->cnt)
-		die("the kernel refuses every function");
 }
 
 /**

@@ -34,11 +34,12 @@ static const char usage[] =
 "    --no-second       no second program on the same functions\n"
 "    --no-split        no second program on 10,000 of all functions\n"
 "  hit     cost of a call of a traced function\n"
+"  pattern cost of attaching to *, beside that of its functions' ids\n"
 "\n"
 "  --json FILE         write the results there, - for standard output\n"
 "  --functions FILE    stay within the functions named there, as written by\n"
 "                      list --names, and take it for granted that they work\n"
-"  --fexit             list, bench: fexit.multi instead of fentry.multi\n"
+"  --fexit             list, bench, pattern: fexit.multi instead of fentry.multi\n"
 "  --unit UNIT         what a nanosecond stands for: ns, or instructions in\n"
 "                      a guest whose clock counts those (-icount)\n";
 
@@ -202,6 +203,12 @@ static void size_slots(struct mfentry_bpf *skel, const struct funcs *funcs)
 	bpf_map__set_max_entries(skel->maps.calls, slots);
 }
 
+/**
+ * load_programs - open and load the BPF programs
+ * @funcs: the functions whose calls are counted, or NULL
+ *
+ * Return: the skeleton; an error ends the program.
+ */
 struct mfentry_bpf *load_programs(const struct funcs *funcs)
 {
 	struct mfentry_bpf *skel = mfentry_bpf__open();
@@ -209,7 +216,8 @@ struct mfentry_bpf *load_programs(const struct funcs *funcs)
 
 	if (!skel)
 		die("cannot open the BPF programs: %s", strerror(errno));
-	size_slots(skel, funcs);
+	if (funcs)
+		size_slots(skel, funcs);
 	err = mfentry_bpf__load(skel);
 	if (err)
 		die("cannot load the BPF programs: %s", strerror(-err));
@@ -276,16 +284,11 @@ const struct bpf_program *second_program(const struct mfentry_bpf *skel)
 
 static void cmd_list(void)
 {
-	struct mfentry_bpf *skel;
 	struct funcs funcs;
 	size_t i;
 	FILE *f;
 
 	funcs_collect(&funcs);
-	skel = load_programs(&funcs);
-	funcs_verify(&funcs, first_program(skel));
-	mfentry_bpf__destroy(skel);
-
 	if (opt.names) {
 		f = fopen(opt.names, "w");
 		if (!f)
@@ -314,6 +317,7 @@ static const struct {
 	{ "demo", cmd_demo },
 	{ "bench", cmd_bench },
 	{ "hit", cmd_hit },
+	{ "pattern", cmd_pattern },
 };
 
 static int parse_number(const char *arg, const char *what)
@@ -396,9 +400,9 @@ static void parse_options(int argc, char **argv)
 	}
 }
 
-static int print_warnings(enum libbpf_print_level level, const char *fmt, va_list ap)
+static int print_message(enum libbpf_print_level level, const char *fmt, va_list ap)
 {
-	return level == LIBBPF_WARN ? vfprintf(stderr, fmt, ap) : 0;
+	return level <= LIBBPF_INFO ? vfprintf(stderr, fmt, ap) : 0;
 }
 
 int main(int argc, char **argv)
@@ -420,7 +424,7 @@ int main(int argc, char **argv)
 	}
 	if (geteuid())
 		die("only root can attach programs to the kernel");
-	libbpf_set_print(print_warnings);
+	libbpf_set_print(print_message);
 	commands[i].run();
 	return 0;
 }

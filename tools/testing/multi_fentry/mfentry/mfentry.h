@@ -54,10 +54,11 @@ struct funcs {
 };
 
 void funcs_collect(struct funcs *funcs);
-void funcs_verify(struct funcs *funcs, const struct bpf_program *prog);
+void funcs_keep(struct funcs *funcs, const struct bpf_program *prog);
 struct funcs funcs_spread(const struct funcs *funcs, size_t cnt);
 const struct func *funcs_find(const struct funcs *funcs, const char *name);
 __u32 *funcs_ids(const struct funcs *funcs);
+__u32 *link_ids(const struct bpf_link *link, __u32 *cnt);
 
 /* Attaching, with what it took. */
 struct cost {
@@ -102,5 +103,6 @@ void load_stop(void);
 void cmd_demo(void);
 void cmd_bench(void);
 void cmd_hit(void);
+void cmd_pattern(void);
 
 #endif /* MFENTRY_H */
