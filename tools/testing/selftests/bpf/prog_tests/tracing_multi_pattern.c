@@ -14,6 +14,7 @@
 
 #define MAX_IDS		262144
 #define LOG_SIZE	(32 << 20)
+#define RMMOD_TRIES	10000
 /* mapped in no process */
 #define PTR_NOWHERE	(-4096ULL)
 /* of bpf_prog_test_run_tracing() */
@@ -145,7 +146,7 @@ struct bad {
 };
 
 static const struct bad bads[] = {
-	{ "no type", "entry", NULL, 0x7ffff, -EINVAL, "the id is none of a function" },
+	{ "no type", "entry", NULL, 0xffffff, -EINVAL, "the id is none of a function" },
 	{ "void", "entry", NULL, 0, -EINVAL, "the id is none of a function" },
 	{ "not a function", "entry", NULL, 1, -EINVAL, "the id is none of a function" },
 	{ "not traceable", "entry", "sched_clock", 0, -ENOENT, "the function cannot be traced" },
@@ -274,7 +275,7 @@ static void test_skipped(struct env_pattern *t)
  * Among all functions of the kernel: one that cannot be attached, and hundreds
  */
 
-#define MAX_KINDS	32
+#define MAX_KINDS	128
 #define PER_KIND	100
 #define TWICE		"the id is given twice"
 
@@ -356,40 +357,43 @@ static bool divide(struct env_pattern *t, const struct bpf_program *prog, struct
 	struct kind *kind;
 	char reason[160];
 	const char *line;
-	int fd;
+	bool ok = false;
+	int fd = -1;
 
 	m->good = calloc(MAX_IDS, sizeof(*m->good));
 	if (!ASSERT_OK_PTR(bad, "bad") || !ASSERT_OK_PTR(m->good, "good"))
-		return false;
+		goto out;
 	add_everything(t);
 	t->flags = BPF_F_TRACING_MULTI_SKIP;
 	fd = attach(t, prog);
 	if (!ASSERT_GE(fd, 0, "attach to everything"))
-		return false;
+		goto out;
 	for (line = t->log; *line; line = strchr(line, '\n') + 1) {
 		/* silent if it is right: there are thousands */
 		if (!parse_line(t, line, &index, reason, sizeof(reason)) || bad[index]) {
 			PRINT_FAIL("%.*s\n", (int)strcspn(line, "\n"), line);
-			return false;
+			goto out;
 		}
 		bad[index] = true;
 		nr_bad++;
 		kind = find_or_add_kind(m, reason);
 		if (!kind)
-			return false;
+			goto out;
 		if (kind->cnt < PER_KIND)
 			kind->ids[kind->cnt++] = t->ids[index];
 	}
 	for (i = 0; i < t->cnt; i++)
 		if (!bad[i])
 			m->good[m->nr_good++] = t->ids[i];
-	check_info(fd, m->nr_good, nr_bad);
-	close(fd);
-	free(bad);
+	ok = check_info(fd, m->nr_good, nr_bad);
 	kind = find_or_add_kind(m, TWICE);
 	for (i = 0; kind && i < m->nr_good && kind->cnt < PER_KIND; i += 1 + rand() % 2)
 		kind->ids[kind->cnt++] = m->good[i];
-	return true;
+out:
+	if (fd >= 0)
+		close(fd);
+	free(bad);
+	return ok;
 }
 
 /* One of them, somewhere among the good ones */
@@ -609,8 +613,6 @@ static void call_modules(void)
 		return;
 	ASSERT_OK(bpf_prog_test_run_opts(bpf_program__fd(skel->progs.call_kfunc_xy), &opts), "run");
 	kfunc_module_order__destroy(skel);
-	/* what the program held of the modules goes a while later */
-	kern_sync_rcu();
 }
 
 /* The modules' functions only, which come after the @first ids of vmlinux */
@@ -653,18 +655,18 @@ static void check_modules(struct env_pattern *t, struct mod *mods)
 	if (!ASSERT_GE(fd, 0, "attach"))
 		return;
 	check_info(fd, t->cnt, 0);
+	ASSERT_NEQ(try_unload_module(mods[0].name, 3, false), 0, "rmmod of what is traced");
 	ASSERT_EQ(calls_of_one_run(t), NR_TEST_FUNCS, "vmlinux");
 	t->skel->bss->calls = 0;
 	call_modules();
 	ASSERT_EQ(t->skel->bss->calls, 2, "modules");
-
-	ASSERT_NEQ(try_unload_module(mods[0].name, 3, false), 0, "rmmod of what is traced");
 	close(fd);
 
 	/* nothing of the object that the program was loaded for */
 	check_foreign(t, vmlinux_only, t->skel->progs.entry);
 	check_foreign(t, vmlinux_only, t->skel->progs.of_module);
-	ASSERT_OK(try_unload_module(mods[0].name, 1, false), "rmmod");
+	/* what the calling program held of it may go a while later */
+	ASSERT_OK(try_unload_module(mods[0].name, RMMOD_TRIES, false), "rmmod");
 
 	/* the module has gone, its BTF object is held: left out, or refused */
 	ASSERT_EQ(attach(t, t->skel->progs.entry), -ENOENT, "gone");
@@ -702,7 +704,7 @@ static void test_modules(struct env_pattern *t)
 	mod_close(&mods[1]);
 	unload_module("bpf_test_modorder_y", false);
 out:
-	try_unload_module("bpf_test_modorder_x", 1, false);
+	try_unload_module("bpf_test_modorder_x", RMMOD_TRIES, false);
 }
 
 /*
@@ -764,6 +766,60 @@ static void test_exclude(struct env_pattern *t)
 		return;
 	ASSERT_EQ(calls_of_one_run(t), NR_TEST_FUNCS - 2, "calls");
 	bpf_link__destroy(link);
+}
+
+static const char * const bad_patterns[] = {
+	"", ",", "a,", "a,,b", "!", "!!a", ":a", "a:", "a:b:c", "a b", "no_such_module:a",
+};
+
+/* Lists of patterns, of several BTF objects; what does not fit is refused. */
+static void test_lists(struct env_pattern *t)
+{
+	static const char * const more[] = {
+		"bpf_fentry_test2", "!bpf_testmod:bpf_testmod_fentry_test2",
+	};
+	LIBBPF_OPTS(bpf_tracing_multi_opts, opts, .patterns = more, .pattern_cnt = 2);
+	__u32 ids[] = { func_id(t->btf, "bpf_fentry_test1"), 0 };
+	struct bpf_link *link;
+	int i;
+
+	/* the program is loaded for the module */
+	link = bpf_program__attach_tracing_multi(t->skel->progs.of_module,
+						 "bpf_fentry_test1,bpf_testmod:bpf_testmod_fentry_test*",
+						 &opts);
+	if (ASSERT_OK_PTR(link, "two objects")) {
+		ASSERT_EQ(opts.attached, 2 + 4, "attached");
+		ASSERT_EQ(opts.skipped, 0, "skipped");
+		ASSERT_EQ(link_cnt(link), 2 + 4, "count");
+		ASSERT_EQ(calls_of_one_run(t), 2, "vmlinux");
+		t->skel->bss->calls = 0;
+		ASSERT_OK(trigger_module_test_read(1), "trigger_read");
+		ASSERT_EQ(t->skel->bss->calls, 4, "module");
+		bpf_link__destroy(link);
+	}
+
+	link = bpf_program__attach_tracing_multi(t->skel->progs.entry,
+						 "*:bpf_testmod_fentry_test1,no_such_function", NULL);
+	if (ASSERT_OK_PTR(link, "any object"))
+		ASSERT_EQ(link_cnt(link), 1, "count");
+	bpf_link__destroy(link);
+
+	LIBBPF_OPTS_RESET(opts);
+	opts.ids = ids;
+	opts.cnt = 2;
+	opts.skip = true;
+	link = bpf_program__attach_tracing_multi(t->skel->progs.entry, NULL, &opts);
+	if (ASSERT_OK_PTR(link, "ids")) {
+		ASSERT_EQ(opts.attached, 1, "attached");
+		ASSERT_EQ(opts.skipped, 1, "skipped");
+	}
+	bpf_link__destroy(link);
+
+	for (i = 0; i < ARRAY_SIZE(bad_patterns); i++) {
+		link = bpf_program__attach_tracing_multi(t->skel->progs.entry, bad_patterns[i],
+							 NULL);
+		ASSERT_EQ(libbpf_get_error(link), -EINVAL, bad_patterns[i]);
+	}
 }
 
 /*
@@ -869,6 +925,9 @@ static void check_exact(struct env_pattern *t, const char *pattern, const char *
 			wrong++;
 		}
 	}
+	for (id = 0; id < in_link.cnt; id++)
+		if (strncmp(name_of(t, in_link.ids[id]), prefix, strlen(prefix)))
+			wrong++;
 	printf("%s: %u attached, %d tried alone\n", pattern, in_link.cnt, tried);
 	ASSERT_EQ(wrong, 0, pattern);
 	ASSERT_GT(tried, 50, "tried");
@@ -924,6 +983,8 @@ void serial_test_tracing_multi_pattern(void)
 		test_patterns(t);
 	if (test__start_subtest("exclude"))
 		test_exclude(t);
+	if (test__start_subtest("lists"))
+		test_lists(t);
 	if (test__start_subtest("exact"))
 		test_exact(t);
 	tracing_multi_pattern__destroy(t->skel);
