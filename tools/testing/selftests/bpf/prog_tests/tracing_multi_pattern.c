@@ -775,6 +775,8 @@ static const char * const bad_patterns[] = {
 /* Lists of patterns, of several BTF objects; what does not fit is refused. */
 static void test_lists(struct env_pattern *t)
 {
+	static const char list[] = "bpf_fentry_test1,bpf_testmod:bpf_testmod_fentry_test*";
+	static const char any_object[] = "*:bpf_testmod_fentry_test1,no_such_function";
 	static const char * const more[] = {
 		"bpf_fentry_test2", "!bpf_testmod:bpf_testmod_fentry_test2",
 	};
@@ -784,9 +786,7 @@ static void test_lists(struct env_pattern *t)
 	int i;
 
 	/* the program is loaded for the module */
-	link = bpf_program__attach_tracing_multi(t->skel->progs.of_module,
-						 "bpf_fentry_test1,bpf_testmod:bpf_testmod_fentry_test*",
-						 &opts);
+	link = bpf_program__attach_tracing_multi(t->skel->progs.of_module, list, &opts);
 	if (ASSERT_OK_PTR(link, "two objects")) {
 		ASSERT_EQ(opts.attached, 2 + 4, "attached");
 		ASSERT_EQ(opts.skipped, 0, "skipped");
@@ -798,8 +798,7 @@ static void test_lists(struct env_pattern *t)
 		bpf_link__destroy(link);
 	}
 
-	link = bpf_program__attach_tracing_multi(t->skel->progs.entry,
-						 "*:bpf_testmod_fentry_test1,no_such_function", NULL);
+	link = bpf_program__attach_tracing_multi(t->skel->progs.entry, any_object, NULL);
 	if (ASSERT_OK_PTR(link, "any object"))
 		ASSERT_EQ(link_cnt(link), 1, "count");
 	bpf_link__destroy(link);
