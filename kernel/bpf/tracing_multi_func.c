@@ -234,7 +234,7 @@ static int func_check_namesakes(const struct bpf_tracing_multi_funcs *funcs,
 	return 0;
 }
 
-/* Registers and stack slots; trampolines have no place for more than so many. */
+/* Registers and stack slots: not every JIT has a place for more than so many. */
 static u32 model_slots(const struct btf_func_model *m)
 {
 	u32 i, slots = 0;
