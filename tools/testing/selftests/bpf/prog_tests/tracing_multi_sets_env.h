@@ -102,6 +102,8 @@ struct env_sets {
 	__u64 addrs[SETS_FUNCS];
 	struct slot slots[SETS_PROGS];
 	int stamp;
+	/* the newest set before the test, see sets_are_gone() */
+	unsigned int last_set;
 	/* more ids for the next attach to fail on */
 	__u32 bad_ids[2];
 	int bad_cnt;
@@ -162,13 +164,44 @@ static inline void sets_reset(struct env_sets *t)
 	t->skel->bss->strays = 0;
 }
 
+/*
+ * Count images and thunks of sets with higher numbers than @after, of which one is
+ * told in @left. @newest is the highest number there is, or @after.
+ */
+static inline int count_set_symbols(unsigned int after, char left[512], unsigned int *newest)
+{
+	unsigned int nr;
+	char line[512];
+	int cnt = 0;
+	FILE *f;
+
+	*newest = after;
+	f = fopen("/proc/kallsyms", "r");
+	if (!ASSERT_OK_PTR(f, "kallsyms"))
+		return -1;
+	while (fgets(line, sizeof(line), f)) {
+		if (sscanf(line, "%*x %*c bpf_trampoline_set_%u", &nr) != 1 &&
+		    sscanf(line, "%*x %*c bpf_thunks_set_%u", &nr) != 1)
+			continue;
+		if (nr <= after)
+			continue;
+		*newest = max(*newest, nr);
+		strcpy(left, line);
+		cnt++;
+	}
+	fclose(f);
+	return cnt;
+}
+
 static inline int sets_open(struct env_sets *t)
 {
+	char left[512];
 	int i, id;
 
 	memset(t, 0, sizeof(*t));
 
-	if (!ASSERT_OK(load_kallsyms(), "load_kallsyms"))
+	if (!ASSERT_OK(load_kallsyms(), "load_kallsyms") ||
+	    count_set_symbols(0, left, &t->last_set) < 0)
 		return -1;
 	t->btf = btf__load_vmlinux_btf();
 	if (!ASSERT_OK_PTR(t->btf, "btf__load_vmlinux_btf"))
@@ -323,29 +356,18 @@ static inline __u64 expected_hits(struct env_sets *t, int p, int f)
 }
 
 /*
- * Wait until no image and no thunk of a set is left: links that are closed give
- * back all that they had.
+ * Wait until nothing is left of the sets that came with the test: links that are
+ * closed give back all that they had. What the links of earlier tests had may be
+ * in use for longer, by tasks that sleep where those were attached.
  */
-static inline bool sets_are_gone(void)
+static inline bool sets_are_gone(struct env_sets *t)
 {
-	char line[512], left[512] = "";
+	unsigned int newest;
+	char left[512] = "";
 	int tries, cnt = 0;
-	FILE *f;
 
 	for (tries = 0; tries < 300; tries++) {
-		f = fopen("/proc/kallsyms", "r");
-		if (!f)
-			break;
-		cnt = 0;
-		while (fgets(line, sizeof(line), f)) {
-			if (!strstr(line, "[bpf]") ||
-			    (!strstr(line, " bpf_trampoline_set_") &&
-			     !strstr(line, " bpf_thunks_set_")))
-				continue;
-			strcpy(left, line);
-			cnt++;
-		}
-		fclose(f);
+		cnt = count_set_symbols(t->last_set, left, &newest);
 		if (!cnt)
 			return true;
 		usleep(100000);

@@ -197,7 +197,7 @@ out:
 	fail_nth(0);
 	faults_cleanup();
 	sets_reset(t);
-	sets_are_gone();
+	sets_are_gone(t);
 }
 
 /*
@@ -569,7 +569,7 @@ static void *sleeper_fn(void *arg)
  * called by thunks, while these links, and images and thunks with them, go. The
  * tasks return through what they came by, and then it is all freed.
  */
-static void test_sleepers(struct tracing_multi_stress *skel)
+static void test_sleepers(struct env_sets *t, struct tracing_multi_stress *skel)
 {
 	static const char * const funcs[] = {
 		"hrtimer_nanosleep", "common_nsleep", "bpf_fentry_test1", "bpf_fentry_test2",
@@ -614,7 +614,7 @@ static void test_sleepers(struct tracing_multi_stress *skel)
 		sleeps += (unsigned long)ret;
 	}
 	ASSERT_GT(sleeps, SLEEPERS, "sleeps");
-	sets_are_gone();
+	sets_are_gone(t);
 }
 
 /*
@@ -757,7 +757,7 @@ void serial_test_tracing_multi_stress(void)
 	if (test__start_subtest("stack"))
 		test_stack(skel);
 	if (test__start_subtest("sleepers"))
-		test_sleepers(skel);
+		test_sleepers(&t, skel);
 	if (test__start_subtest("tracers"))
 		test_tracers(&t);
 	if (test__start_subtest("lsm"))
