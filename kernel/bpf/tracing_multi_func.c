@@ -234,14 +234,22 @@ static int func_check_namesakes(const struct bpf_tracing_multi_funcs *funcs,
 	return 0;
 }
 
-/* Registers and stack slots: not every JIT has a place for more than so many. */
-static u32 model_slots(const struct btf_func_model *m)
+/*
+ * All JITs have a place for MAX_BPF_FUNC_ARGS registers and stack slots. Whether
+ * one has a place for more only it can tell.
+ */
+static int func_check_slots(const struct btf_func_model *m)
 {
+	static struct bpf_tramp_nodes no_progs[BPF_TRAMP_MAX];
 	u32 i, slots = 0;
+	int size;
 
 	for (i = 0; i < m->nr_args; i++)
 		slots += DIV_ROUND_UP(m->arg_size[i], 8);
-	return slots;
+	if (slots <= MAX_BPF_FUNC_ARGS)
+		return 0;
+	size = arch_bpf_trampoline_size(m, 0, no_progs, NULL);
+	return min(size, 0);
 }
 
 static int func_check(const struct bpf_tracing_multi_funcs *funcs, struct bpf_tramp_req *req)
@@ -254,7 +262,10 @@ static int func_check(const struct bpf_tracing_multi_funcs *funcs, struct bpf_tr
 	err = bpf_check_attach_btf_id_multi(NULL, prog, btf, req->btf_id, &info);
 	if (err)
 		return bpf_tracing_multi_refuse(funcs, req, err, NULL);
-	if (model_slots(&info.fmodel) > MAX_BPF_FUNC_ARGS)
+	err = func_check_slots(&info.fmodel);
+	if (err == -ENOMEM)
+		return err;
+	if (err)
 		return bpf_tracing_multi_refuse(funcs, req, -EOPNOTSUPP,
 						"the arguments take too many registers");
 	bpf_tracing_multi_class(req, &info.fmodel);

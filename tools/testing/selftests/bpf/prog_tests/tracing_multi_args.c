@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Arguments and return values as tracing_multi programs see them, at functions
- * with no argument to eleven of them, in registers and on the stack, scalars,
+ * with no argument to eleven of them, or to fourteen slots, in registers and on the stack, scalars,
  * structures and unions. Functions whose arguments lie in the same places may
  * share a trampoline; what they have in them is still each function's own.
  */
@@ -75,6 +75,12 @@ static const struct func_args module_args[] = {
 	    { 22, U16 },
 	    { 23 | 24 << 16 | 25ULL << 32, U64 & ~0xff00ULL },
 	    { 26, U64 }, { 27, U64 } } },
+#ifndef __x86_64__
+	{ "bpf_testmod_test_struct_arg_10", 105, 14,
+	  { { 1, U64 }, { 2, U64 }, { 3, U64 }, { 4, U64 }, { 5, U64 }, { 6, U64 }, { 7, U64 },
+	    { 8, U64 }, { 9, U64 }, { 10, U64 }, { 11, U64 }, { 12, U64 }, { 13, U64 },
+	    { 14, U64 } } },
+#endif
 	{ "bpf_testmod_test_union_arg_1", 10, 3, { { 1, U32 }, { 4, U32 }, { 5, U32 } } },
 	{ "bpf_testmod_test_union_arg_2", 11, 3, { { 6, U32 }, { 2, U64 }, { 3, U64 } } },
 	{ "bpf_testmod_test_arg_ptr_to_struct", -1, 1 },

@@ -711,6 +711,63 @@ out:
  * libbpf's patterns
  */
 
+/* A program of this function alone: 0 if it can be attached */
+static int attach_single(const struct mod *mod, __u32 id)
+{
+	LIBBPF_OPTS(bpf_prog_load_opts, opts,
+		.expected_attach_type = BPF_TRACE_FENTRY,
+		.attach_btf_obj_fd = mod->fd,
+		.attach_btf_id = id,
+	);
+	const struct bpf_insn insns[] = {
+		BPF_MOV64_IMM(BPF_REG_0, 0),
+		BPF_EXIT_INSN(),
+	};
+	int prog, link;
+
+	prog = bpf_prog_load(BPF_PROG_TYPE_TRACING, "single", "GPL", insns, ARRAY_SIZE(insns),
+			     &opts);
+	if (!ASSERT_GE(prog, 0, "load"))
+		return prog;
+	link = bpf_link_create(prog, 0, BPF_TRACE_FENTRY, NULL);
+	close(prog);
+	if (link < 0)
+		return link;
+	close(link);
+	return 0;
+}
+
+/*
+ * More registers and stack slots than some trampolines carry: it is for the
+ * architecture to say, of a link on many functions as of a program on one.
+ */
+static void test_wide(struct env_pattern *t)
+{
+	struct mod mod = { "bpf_testmod", "bpf_testmod_test_struct_arg_10" };
+	int fd;
+
+	if (!mod_open(t, &mod))
+		goto out;
+	ids_reset(t);
+	ids_add(t, func_id(mod.btf, mod.func));
+	t->fds[0] = mod.fd;
+	t->use_fds = true;
+	fd = attach(t, t->skel->progs.entry);
+	if (!attach_single(&mod, t->ids[0])) {
+		ASSERT_GE(fd, 0, "attach");
+		t->skel->bss->calls = 0;
+		ASSERT_OK(trigger_module_test_read(1), "trigger_read");
+		ASSERT_EQ(t->skel->bss->calls, 1, "calls");
+	} else {
+		ASSERT_EQ(fd, -EOPNOTSUPP, "attach");
+		ASSERT_HAS_SUBSTR(t->log, "the arguments take too many registers", "line");
+	}
+	if (fd >= 0)
+		close(fd);
+out:
+	mod_close(&mod);
+}
+
 static const char * const patterns[] = {
 	"tcp_*", "udp_*", "vfs_*", "ip_*", "sched_*", "do_*", "kmem_*", "bpf_*", "*_lock",
 	"inet_*", "sock_*", "mm_*", "*", "ksys_*", "__x64_sys_*",
@@ -978,6 +1035,12 @@ void serial_test_tracing_multi_pattern(void)
 		test_arguments(t);
 	if (test__start_subtest("modules"))
 		test_modules(t);
+	if (test__start_subtest("wide")) {
+		if (env.has_testmod)
+			test_wide(t);
+		else
+			test__skip();
+	}
 	if (test__start_subtest("patterns"))
 		test_patterns(t);
 	if (test__start_subtest("exclude"))

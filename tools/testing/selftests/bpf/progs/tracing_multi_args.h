@@ -4,7 +4,7 @@
 
 #define ARGS_FUNCS_MAX	24
 /* slots of a function's arguments that are recorded */
-#define ARGS_SLOTS_MAX	12
+#define ARGS_SLOTS_MAX	14
 
 enum args_prog {
 	ARGS_FENTRY_1,
