@@ -96,7 +96,7 @@ repeat_new_tests() {
 		printf '%s\n' "${tests[@]}"
 	done >"$LOGS/repeat.list"
 	mapfile -t tests <"$LOGS/repeat.list"
-	DEBUG='' HARDENED='' TIMEOUT=$((REPEAT * 1200)) \
+	DEBUG='' HARDENED='' TIMEOUT=$((REPEAT * 2400)) \
 		"$WORKSHOP/selftests.sh" one "${tests[@]}" >"$LOGS/repeat.log"
 }
 

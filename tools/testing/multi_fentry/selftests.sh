@@ -40,7 +40,7 @@ export TCG=${TCG:-single}
 
 # What the guest is told of this environment.
 GUEST_ENV=(LEAKS TEST_TIMEOUT WATCHDOG TRACING_MULTI_CHANGES TRACING_MULTI_FAULTS
-	TRACING_MULTI_FUZZ TRACING_MULTI_CYCLES)
+	TRACING_MULTI_FUZZ TRACING_MULTI_CYCLES TRACING_MULTI_EVERY)
 
 # in_guest <kernel> <name> <tests ...>: status of the guest.
 in_guest() {
@@ -57,7 +57,7 @@ in_guest() {
 	done
 	shift 2
 	rm -rf "$BUILD/vm-out/$name"
-	BASE=$base TIMEOUT=${TIMEOUT:-1500} "$WORKSHOP/vm.sh" --name "$name" \
+	BASE=$base TIMEOUT=${TIMEOUT:-2400} "$WORKSHOP/vm.sh" --name "$name" \
 		--kernel "${KERNEL_OF[$which]}/$IMAGE" -- env "${vars[@]}" "$WORKSHOP/guest-selftests" \
 		"${TESTS_OF[$which]}" "${KERNEL_OF[$which]}" "$@"
 }
