@@ -27,23 +27,16 @@ static unsigned long cost_calls(const unsigned char *order)
 	return sum;
 }
 
-#define COST_CALL(n)	(sum += ((traced_fn)sites[n].func)(n, sum))
-#define COST_CALL4(n)	\
-	(COST_CALL(n), COST_CALL((n) + 1), COST_CALL((n) + 2), COST_CALL((n) + 3))
-#define COST_CALL16(n)	\
-	(COST_CALL4(n), COST_CALL4((n) + 4), COST_CALL4((n) + 8), COST_CALL4((n) + 12))
-
 /* Each function is called in a place of its own, as most of the kernel's are. */
 static unsigned long cost_own_calls(const unsigned char *order)
 {
 	unsigned long sum = 0;
-	int i;
+	int i, j;
 
 	for (i = 0; i < COST_CALLS; i += 64) {
-		COST_CALL16(0);
-		COST_CALL16(16);
-		COST_CALL16(32);
-		COST_CALL16(48);
+#pragma GCC unroll 64
+		for (j = 0; j < 64; j++)
+			sum += ((traced_fn)sites[j].func)(j, sum);
 	}
 	return sum;
 }

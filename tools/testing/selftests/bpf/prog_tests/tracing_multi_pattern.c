@@ -714,24 +714,19 @@ out:
 	try_unload_module("bpf_test_modorder_x", RMMOD_TRIES, false);
 }
 
-/*
- * libbpf's patterns
- */
-
 /* A program of this function alone: 0 if it can be attached */
 static int attach_single(const struct mod *mod, __u32 id)
 {
-	LIBBPF_OPTS(bpf_prog_load_opts, opts,
-		.expected_attach_type = BPF_TRACE_FENTRY,
-		.attach_btf_obj_fd = mod->fd,
-		.attach_btf_id = id,
-	);
 	const struct bpf_insn insns[] = {
 		BPF_MOV64_IMM(BPF_REG_0, 0),
 		BPF_EXIT_INSN(),
 	};
+	LIBBPF_OPTS(bpf_prog_load_opts, opts);
 	int prog, link;
 
+	opts.expected_attach_type = BPF_TRACE_FENTRY;
+	opts.attach_btf_obj_fd = mod->fd;
+	opts.attach_btf_id = id;
 	prog = bpf_prog_load(BPF_PROG_TYPE_TRACING, "single", "GPL", insns, ARRAY_SIZE(insns),
 			     &opts);
 	if (!ASSERT_GE(prog, 0, "load"))
@@ -774,6 +769,10 @@ static void test_wide(struct env_pattern *t)
 out:
 	mod_close(&mod);
 }
+
+/*
+ * libbpf's patterns
+ */
 
 static const char * const patterns[] = {
 	"tcp_*", "udp_*", "vfs_*", "ip_*", "sched_*", "do_*", "kmem_*", "bpf_*", "*_lock",
