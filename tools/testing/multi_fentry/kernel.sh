@@ -52,9 +52,8 @@ ingredients() {
 	echo "cc $(tools_of "$1") / pahole $(pahole --version)"
 	[ "$1" != base ] || return 0
 	while read -r path; do
-		for f in "$TOP/$path" "$TOP/$path.patch"; do
-			case $path in */*) ;; *) [ "$f" != "$TOP/$path" ] || continue ;; esac
-			[ ! -e "$f" ] || echo "file $path $(sha256sum <"$f")"
+		present_files "$path" | while read -r f; do
+			echo "file $path $(sha256sum <"$TOP/$f")"
 		done
 	done < <(kernel_paths)
 }

@@ -13,14 +13,26 @@
 #	<text, the commit message>
 #
 # Lines that start with '#' before the first stanza are comments. For a path P
-# the repository holds either P, a new file, or P.patch, a diff of P.
+# the repository holds either P, a new file, or P.patch, a diff of P. A P that
+# k > 1 patches name has a stack of diffs instead, P.1.patch to P.k.patch: the
+# n-th applies to what those before it give and belongs to the n-th of these
+# patches. Only one patch may name a new file.
 
 MANIFEST=$TOP/series
 
-# Every path of the series, in order.
+# Every path of the series once, in order.
 manifest_paths() {
 	[ -r "$MANIFEST" ] || die "there is no $MANIFEST"
-	sed -n 's/^file:[ \t]*//p' "$MANIFEST"
+	sed -n 's/^file:[ \t]*//p' "$MANIFEST" | awk '!seen[$0]++'
+}
+
+# uses_of <path> [<n>]: how many patches name it, of all or of the first n.
+uses_of() {
+	awk -v path="$1" -v last="${2:-}" '
+		/^patch:/ { n++ }
+		last != "" && n + 0 > last + 0 { exit }
+		sub(/^file:[ \t]*/, "") && $0 == path { uses++ }
+		END { print uses + 0 }' "$MANIFEST"
 }
 
 manifest_count() { grep -c '^patch:' "$MANIFEST" || true; }
@@ -45,13 +57,43 @@ manifest_body() {
 		{ if (text) for (; blank > 0; blank--) print ""; text = 1; print }'
 }
 
+# is_whole <path>: the repository has it as a new file. The kernel's files at the
+# top are never new, and the repository has files of these names itself.
+is_whole() { case $1 in */*) [ -e "$TOP/$1" ] ;; *) return 1 ;; esac; }
+
+# diffs_of <path>: its diffs as the series wants them, in order.
+diffs_of() {
+	local uses n
+
+	uses=$(uses_of "$1")
+	if [ "$uses" -le 1 ]; then
+		echo "$1.patch"
+		return
+	fi
+	for ((n = 1; n <= uses; n++)); do
+		echo "$1.$n.patch"
+	done
+}
+
+# files_of <path>: what the series wants of the repository for this path.
+files_of() { if is_whole "$1"; then echo "$1"; else diffs_of "$1"; fi; }
+
+# present_files <path>: those of them that exist.
+present_files() {
+	local f
+
+	files_of "$1" | while read -r f; do
+		[ ! -e "$TOP/$f" ] || echo "$f"
+	done
+}
+
 # What the repository holds that is not the workshop: it must be in the series.
-repo_paths() {
+repo_files() {
 	git -C "$TOP" ls-files -co --exclude-standard -- . \
 		':!/README.md' ':!/DEVELOPERS.md' ':!/LICENSE*' ':!/COPYING' \
 		':!/Makefile' ':!/series' ':!/.gitignore' ':!/.ci' \
 		':!/tools/testing/multi_fentry' |
 		while read -r f; do
-			[ ! -e "$TOP/$f" ] || echo "${f%.patch}"
+			[ ! -e "$TOP/$f" ] || echo "$f"
 		done
 }

@@ -42,9 +42,8 @@ ingredients() {
 	echo "recipe $(cat "$WORKSHOP/selftests-build.sh" "$WORKSHOP/selftests.list" | key_of)"
 	[ "$1" = patched ] || return 0
 	while read -r path; do
-		for f in "$TOP/$path" "$TOP/$path.patch"; do
-			case $path in */*) ;; *) continue ;; esac
-			[ ! -e "$f" ] || echo "file $path $(sha256sum <"$f")"
+		present_files "$path" | while read -r f; do
+			echo "file $path $(sha256sum <"$TOP/$f")"
 		done
 	done < <(manifest_paths | grep -E '^(tools/|include/uapi/)' |
 		grep -vE '^tools/testing/bpf_tramp_(set|jit)/' || true)

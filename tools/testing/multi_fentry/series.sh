@@ -14,23 +14,54 @@ set -euo pipefail
 
 OUT=$BUILD/series
 
-# Each file of the repository is in exactly one patch, and the other way round.
-check_manifest() {
-	local bad=0 n
+series_files() {
+	local path
 
-	while read -r n; do
-		msg "series: $n is named twice"
+	manifest_paths | while read -r path; do
+		files_of "$path"
+	done
+}
+
+# uses_told <file of the repository>
+uses_told() {
+	local path
+
+	path=$(sed -E 's/(\.[0-9]+)?\.patch$//' <<<"$1")
+	echo "patches that name $path: $(uses_of "$path")"
+}
+
+# Each file of the repository is in exactly one patch, and the other way round.
+check_files() {
+	local bad=0 f want have
+
+	want=$(series_files | sort)
+	have=$(repo_files | sort)
+	while read -r f; do
+		msg "series: $f belongs to no patch ($(uses_told "$f"))"
 		bad=1
-	done < <(manifest_paths | sort | uniq -d)
-	while read -r n; do
-		msg "series: $n belongs to no patch"
+	done < <(comm -13 <(echo "$want") <(echo "$have"))
+	while read -r f; do
+		msg "series: there is no $f, or git ignores it ($(uses_told "$f"))"
 		bad=1
-	done < <(comm -13 <(manifest_paths | sort -u) <(repo_paths | sort -u))
-	while read -r n; do
-		msg "series: $n is named, and there is no such file or diff"
-		bad=1
-	done < <(comm -23 <(manifest_paths | sort -u) <(repo_paths | sort -u))
+	done < <(comm -23 <(echo "$want") <(echo "$have"))
+	while read -r f; do
+		if is_whole "$f" && [ "$(uses_of "$f")" != 1 ]; then
+			msg "series: $f is a new file, which only one patch may name ($(uses_told "$f"))"
+			bad=1
+		fi
+	done < <(manifest_paths)
+	return $bad
+}
+
+check_manifest() {
+	local bad=0 n f
+
+	check_files || bad=1
 	for ((n = 0; n <= $(manifest_count); n++)); do
+		while read -r f; do
+			msg "series: patch $n names $f twice"
+			bad=1
+		done < <(manifest_files "$n" | sort | uniq -d)
 		if [ -z "$(manifest_subject "$n")" ] || [ -z "$(manifest_body "$n")" ]; then
 			msg "series: patch $n has no subject or no text"
 			bad=1
@@ -45,13 +76,32 @@ check_manifest() {
 
 in_repo() { git -C "$REPO" "$@"; }
 
-# put_paths <tree> <n>: what patch n touches, as this tree has it.
-put_paths() {
+# put <from> <path>
+put() {
+	mkdir -p "$REPO/$(dirname "$2")"
+	cp -p "$1/$2" "$REPO/$2"
+}
+
+put_base() {
 	local path
 
-	manifest_files "$2" | while read -r path; do
-		mkdir -p "$REPO/$(dirname "$path")"
-		[ ! -e "$1/$path" ] || cp -p "$1/$path" "$REPO/$path"
+	manifest_paths | while read -r path; do
+		[ ! -e "$BUILD/base/$path" ] || put "$BUILD/base" "$path"
+	done
+}
+
+# put_patch <n>: what patch n makes of what those before it left.
+put_patch() {
+	local path f
+
+	manifest_files "$1" | while read -r path; do
+		if is_whole "$path"; then
+			put "$TOP" "$path"
+		else
+			f=$(diffs_of "$path" | sed -n "$(uses_of "$path" "$1")p")
+			in_repo apply --whitespace=nowarn "$TOP/$f" ||
+				die "git apply does not take $f"
+		fi
 	done
 }
 
@@ -80,19 +130,27 @@ make_repo() {
 	rm -rf "$REPO"
 	git init -q -b base "$REPO"
 	identity
-	for ((n = 1; n <= $(manifest_count); n++)); do
-		put_paths "$BUILD/base" "$n"
-	done
+	put_base
 	commit <<<"$(cat "$BUILD/.base.id")"
 	in_repo checkout -q -b multi-fentry
 	for ((n = 1; n <= $(manifest_count); n++)); do
-		put_paths "$BUILD/linux" "$n"
+		put_patch "$n"
 		{
 			manifest_subject "$n"
 			echo
 			manifest_body "$n"
 		} | commit
 	done
+}
+
+# The last patch leaves what is built and tested.
+verify_tree() {
+	local path
+
+	while read -r path; do
+		cmp -s "$REPO/$path" "$BUILD/linux/$path" ||
+			die "the series does not give the $path of build/linux"
+	done < <(manifest_paths)
 }
 
 write_patches() {
@@ -152,6 +210,7 @@ main() {
 	lock_builds
 	"$WORKSHOP/tree.sh" patched
 	make_repo
+	verify_tree
 	write_patches
 	verify_am
 	rm -rf "$REPO"

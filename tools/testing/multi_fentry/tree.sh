@@ -6,7 +6,7 @@
 # What was put into `linux` is written down in .linux.applied, one line
 # "<hash in the tree> <hash in the repository> <path>" a file, so that an edit
 # made in the tree is told apart from one made in the repository, and neither
-# is overwritten unseen.
+# is overwritten unseen. The second hash is of all diffs of the path.
 set -euo pipefail
 # shellcheck source=lib.sh
 . "$(dirname "$0")/lib.sh"
@@ -177,7 +177,7 @@ refuse_edits() {
 	local f edited=() unlisted=()
 
 	while read -r f; do
-		if ! manifest_paths | grep -qxF -- "$f" && [ -z "$(applied_sha "$f" 1)" ]; then
+		if [ "$(uses_of "$f")" = 0 ] && [ -z "$(applied_sha "$f" 1)" ]; then
 			unlisted+=("$f")
 		elif [ "$(sha_of "$LINUX/$f")" != "$(applied_sha "$f" 1)" ] &&
 		     ! { [ -n "${1:-}" ] && cmp -s "$LINUX/$f" "$1/$f"; }; then
@@ -192,40 +192,60 @@ refuse_edits() {
 
 # --- repository to tree ---
 
-# repo_whole <path>: where a new file of this path would be. The kernel's files
-# at the top are never new, and the repository has files of these names itself.
-repo_whole() { case $1 in */*) echo "$TOP/$1" ;; *) echo /nonexistent ;; esac; }
+# repo_sha <path>: of what the repository has for it.
+repo_sha() {
+	local files
 
-# repo_file <path>: the file of the repository that gives this path.
-repo_file() {
-	local whole diff=$TOP/$1.patch
-
-	whole=$(repo_whole "$1")
-	if [ -e "$whole" ] && [ -e "$diff" ]; then
-		die "both $1 and $1.patch exist; keep one"
-	elif [ -e "$whole" ]; then
-		[ ! -e "$BASE_TREE/$1" ] ||
-			die "$1 exists in the kernel: keep a diff ($1.patch), not the whole file"
-		echo "$whole"
-	elif [ -e "$diff" ]; then
-		[ -e "$BASE_TREE/$1" ] ||
-			die "$1.patch changes a file that this kernel does not have"
-		echo "$diff"
+	mapfile -t files < <(present_files "$1")
+	if [ "${#files[@]}" = 0 ]; then
+		echo none
 	else
-		die "the series names $1, but there is neither $1 nor $1.patch"
+		(cd "$TOP" && cat "${files[@]}") | sha256sum | cut -d' ' -f1
 	fi
 }
 
-# wanted <path> <from> <to>: what the tree is to hold.
+# with_below <diff> <stack ...>: what is under it, for a message.
+with_below() {
+	local f below=()
+
+	for f in "${@:2}"; do
+		[ "$f" != "$1" ] || break
+		below+=("$(basename "$f")")
+	done
+	[ "${#below[@]}" = 0 ] || echo " with ${below[*]}"
+}
+
+# apply_diffs <path> <to> [<diff> ...]: the kernel's file with these diffs.
+apply_diffs() {
+	local path=$1 to=$2 f log=$LOGS/apply.log
+
+	shift 2
+	for f; do
+		[ -e "$TOP/$f" ] ||
+			die "the series names $path, but there is neither $path nor $f (patches that name it: $(uses_of "$path"))"
+	done
+	[ -e "$BASE_TREE/$path" ] || die "$f changes a file that this kernel does not have"
+	cp -p "$BASE_TREE/$path" "$to"
+	for f; do
+		patch --quiet --forward --fuzz=0 --no-backup-if-mismatch --reject-file=- \
+			"$to" "$TOP/$f" >"$log" 2>&1 ||
+			die "$f does not apply to this kernel ($(cat "$BUILD/.base.id"))$(with_below "$f" "$@"): $(grep -m 1 -E 'FAILED|malformed|rejects|Reversed' "$log")"
+	done
+}
+
+# wanted <path> <to>: what the tree is to hold.
 wanted() {
-	if [ "${2%.patch}" = "$2" ]; then
-		cp -p "$2" "$3"
-		return
+	local diffs
+
+	if is_whole "$1"; then
+		[ ! -e "$TOP/$1.patch" ] || die "both $1 and $1.patch exist; keep one"
+		[ ! -e "$BASE_TREE/$1" ] ||
+			die "$1 exists in the kernel: keep a diff ($1.patch), not the whole file"
+		cp -p "$TOP/$1" "$2"
+	else
+		mapfile -t diffs < <(diffs_of "$1")
+		apply_diffs "$1" "$2" "${diffs[@]}"
 	fi
-	cp -p "$BASE_TREE/$1" "$3"
-	patch --quiet --fuzz=0 --no-backup-if-mismatch --reject-file=- \
-		"$3" "$2" >"$LOGS/apply.log" 2>&1 ||
-		die "$1.patch does not apply to this kernel ($(cat "$BUILD/.base.id")): $(grep -m 1 -E 'FAILED|malformed|rejects' "$LOGS/apply.log")"
 }
 
 put() {
@@ -246,22 +266,19 @@ forget_path() {
 }
 
 sync_tree() {
-	local tmp path from sha
+	local tmp path sha
 
 	tmp=$(mktemp -d "$BUILD/sync.XXXXXX")
 	# shellcheck disable=SC2064 # the directory of now
 	trap "rm -rf '$tmp'" EXIT
 	: >"$tmp/applied"
 	manifest_paths >"$tmp/paths"
-	[ -z "$(sort "$tmp/paths" | uniq -d)" ] ||
-		die "the series names twice: $(sort "$tmp/paths" | uniq -d | tr '\n' ' ')"
 	# All of it first, so that a patch that fails leaves the tree alone.
 	while read -r path; do
-		from=$(repo_file "$path")
 		mkdir -p "$tmp/new/$(dirname "$path")"
-		wanted "$path" "$from" "$tmp/new/$path"
+		wanted "$path" "$tmp/new/$path"
 		sha=$(sha_of "$tmp/new/$path")
-		echo "$sha $(sha_of "$from") $path" >>"$tmp/applied"
+		echo "$sha $(repo_sha "$path") $path" >>"$tmp/applied"
 	done <"$tmp/paths"
 	[ -n "${DISCARD:-}" ] || refuse_edits "$tmp/new"
 	{ cut -d' ' -f3- "$APPLIED"; [ -z "${DISCARD:-}" ] || { modified_files; added_files; }; } |
@@ -276,35 +293,65 @@ sync_tree() {
 
 # --- tree to repository ---
 
-# One path from the tree into <directory>, as the repository would hold it.
-# Prints the name relative to the repository; nothing for an unchanged file.
-export_path() {
-	local to
+# What the repository is to hold for a path of the tree.
+tree_files() { if [ -e "$BASE_TREE/$1" ]; then diffs_of "$1"; else echo "$1"; fi; }
 
-	if [ -e "$BASE_TREE/$1" ]; then
-		cmp -s "$BASE_TREE/$1" "$LINUX/$1" && return 0
-		to=$1.patch
-		mkdir -p "$2/$(dirname "$to")"
-		diff -dup --label "a/$1" --label "b/$1" "$BASE_TREE/$1" "$LINUX/$1" >"$2/$to" || true
-	else
-		to=$1
-		mkdir -p "$2/$(dirname "$to")"
-		cp -p "$LINUX/$1" "$2/$to"
+# export_file <path> <file> <directory>: the file, into the directory, as the
+# repository would hold it. Of a stack the tree makes the last diff; the others
+# stay what they are but for line numbers and context.
+export_file() {
+	local f below=() new=$LINUX/$1
+
+	mkdir -p "$3/$(dirname "$2")"
+	if [ ! -e "$BASE_TREE/$1" ]; then
+		cp -p "$new" "$3/$2"
+		return
 	fi
-	echo "$to"
+	while read -r f; do
+		[ "$f" != "$2" ] || break
+		below+=("$f")
+	done < <(diffs_of "$1")
+	apply_diffs "$1" "$3/.below" "${below[@]}"
+	if [ "$2" != "$(diffs_of "$1" | tail -n 1)" ]; then
+		new=$3/.new
+		apply_diffs "$1" "$new" "${below[@]}" "$2"
+	fi
+	diff -dup --label "a/$1" --label "b/$1" "$3/.below" "$new" >"$3/$2" || true
 }
 
-# The repository's file changed since it was applied.
+# changes_nothing <path> <file> <directory>: a diff that export_file wrote is empty.
+changes_nothing() { [ -e "$BASE_TREE/$1" ] && [ ! -s "$3/$2" ]; }
+
+# The repository's files changed since they were applied.
 repo_is_newer() {
 	local now
 
-	now=$(sha_of "$(repo_whole "$1")")
-	[ "$now" != none ] || now=$(sha_of "$TOP/$1.patch")
+	now=$(repo_sha "$1")
 	[ "$now" != none ] && [ "$now" != "$(applied_sha "$1" 2)" ]
 }
 
+# forget_diff <path> <diff>: for a diff that changes nothing any more. What else
+# a stack is to become is for its author to say.
+forget_diff() {
+	[ "$2" = "$1.patch" ] ||
+		die "$2 would change nothing any more; remove it and the 'file: $1' of its patch, number the others anew, and build"
+	[ ! -e "$TOP/$2" ] || { rm "$TOP/$2"; msg "no longer differs, removed: $2"; }
+}
+
+# refresh_file <path> <file> <directory>
+refresh_file() {
+	export_file "$1" "$2" "$3"
+	if changes_nothing "$1" "$2" "$3"; then
+		forget_diff "$1" "$2"
+	elif ! cmp -s "$3/$2" "$TOP/$2"; then
+		mkdir -p "$TOP/$(dirname "$2")"
+		cp -p "$3/$2" "$TOP/$2"
+		msg "refreshed: $2"
+	fi
+}
+
 refresh_path() {
-	local to tmp=$2
+	local f tmp=$2
 
 	if [ ! -e "$LINUX/$1" ]; then
 		warn "$1 is not in build/linux; not refreshed"
@@ -317,16 +364,9 @@ refresh_path() {
 		msg "newer in the repository, left alone: $1"
 		return 0
 	fi
-	to=$(export_path "$1" "$tmp")
-	if [ -z "$to" ]; then
-		[ ! -e "$TOP/$1.patch" ] || { rm "$TOP/$1.patch"; msg "no longer differs, removed: $1.patch"; }
-		return 0
-	fi
-	if ! cmp -s "$tmp/$to" "$TOP/$to"; then
-		mkdir -p "$TOP/$(dirname "$to")"
-		cp -p "$tmp/$to" "$TOP/$to"
-		msg "refreshed: $to"
-	fi
+	while read -r f; do
+		refresh_file "$1" "$f" "$tmp"
+	done < <(tree_files "$1")
 	grep -qxF -- "$1" "$tmp/paths" ||
 		warn "$1 belongs to no patch; add 'file: $1' to the series"
 }
@@ -349,15 +389,22 @@ refresh_tree() {
 
 # Would refresh change anything, were every file written anew?
 check_exact() {
-	local tmp path to bad=0
+	local tmp path f bad=0
 
 	tmp=$(mktemp -d "$BUILD/exact.XXXXXX")
 	# shellcheck disable=SC2064 # the directory of now
 	trap "rm -rf '$tmp'" EXIT
 	while read -r path; do
-		to=$(export_path "$path" "$tmp")
-		[ -n "$to" ] || { msg "$path.patch changes nothing"; bad=1; continue; }
-		cmp -s "$tmp/$to" "$TOP/$to" || { msg "$to is not what refresh writes"; bad=1; }
+		while read -r f; do
+			export_file "$path" "$f" "$tmp"
+			if changes_nothing "$path" "$f" "$tmp"; then
+				msg "$f changes nothing"
+				bad=1
+			elif ! cmp -s "$tmp/$f" "$TOP/$f"; then
+				msg "$f is not what refresh writes"
+				bad=1
+			fi
+		done < <(tree_files "$path")
 	done < <(manifest_paths)
 	return $bad
 }
