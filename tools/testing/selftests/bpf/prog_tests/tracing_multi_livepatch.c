@@ -18,10 +18,10 @@
 #define LIVEPATCH_TEXT	"this has been live patched"
 
 /* The same in progs/tracing_multi_livepatch.c */
-#define NR_PROGS	6
+#define NR_PROGS	7
 #define NR_FUNCS	4
 
-enum { PLAIN_1, PLAIN_2, IP_1, IP_2, FEXIT, FEXIT_MULTI };
+enum { PLAIN_1, PLAIN_2, IP_1, IP_2, FEXIT, FEXIT_MULTI, FENTRY };
 
 /* All of one model; the livepatch replaces the first. */
 static const struct {
@@ -46,8 +46,9 @@ static const struct {
 
 /*
  * Upper case: L loads the livepatch, A attaches a fentry.multi link to all
- * functions, B one to the first two, X a fexit program to the first, M a
- * fexit.multi link to all. Lower case undoes it. All is checked after each step.
+ * functions, B one to the first two, X a fexit program to the first, E a
+ * fentry program to that, M a fexit.multi link to all. Lower case undoes it. All is
+ * checked after each step.
  *
  * This thread calls what L and l say as soon as they are done. Other tasks
  * follow within seconds; W waits for them, l does before the module goes.
@@ -70,6 +71,9 @@ static const struct {
 	{ "fexit_leaves_while_loaded", "ABXLxlab" },
 	{ "fexit_and_links_while_loaded", "LAXBxXaxbl" },
 	{ "fexit_multi", "AMLlBbma" },
+	{ "fentry_while_loaded", "LEMAmlae" },
+	{ "fentry_outlives_load", "LElXMxme" },
+	{ "fentry_leaves_while_loaded", "LEelXMmx" },
 };
 
 struct env_livepatch {
@@ -86,6 +90,7 @@ static __u32 prog_funcs(int prog)
 	case IP_2:
 		return 0x3;
 	case FEXIT:
+	case FENTRY:
 		return 0x1;
 	default:
 		return 0xf;
@@ -106,6 +111,7 @@ static struct bpf_program *get_prog(struct env_livepatch *t, int prog)
 		[IP_2] = t->skel->progs.ip_2,
 		[FEXIT] = t->skel->progs.fexit,
 		[FEXIT_MULTI] = t->skel->progs.fexit_multi,
+		[FENTRY] = t->skel->progs.fentry,
 	};
 
 	return progs[prog];
@@ -116,7 +122,7 @@ static int attach(struct env_livepatch *t, int prog)
 	LIBBPF_OPTS(bpf_tracing_multi_opts, opts);
 	struct bpf_link *link;
 
-	if (prog == FEXIT) {
+	if (prog == FEXIT || prog == FENTRY) {
 		link = bpf_program__attach(get_prog(t, prog));
 	} else {
 		opts.ids = t->ids;
@@ -253,6 +259,8 @@ static int step_prog(int pair, char step)
 		return pairs[pair].b;
 	case 'x':
 		return FEXIT;
+	case 'e':
+		return FENTRY;
 	default:
 		return FEXIT_MULTI;
 	}

@@ -6,10 +6,10 @@
 char _license[] SEC("license") = "GPL";
 
 /* The same in prog_tests/tracing_multi_livepatch.c */
-#define NR_PROGS	6
+#define NR_PROGS	7
 #define NR_FUNCS	4
 
-enum { PLAIN_1, PLAIN_2, IP_1, IP_2, FEXIT, FEXIT_MULTI };
+enum { PLAIN_1, PLAIN_2, IP_1, IP_2, FEXIT, FEXIT_MULTI, FENTRY };
 
 /* Set by user space: only calls by this process, ... */
 __u32 pid;
@@ -73,6 +73,12 @@ SEC("fexit/cmdline_proc_show")
 int BPF_PROG(fexit, struct seq_file *m, void *v, int ret)
 {
 	return hit(FEXIT, bpf_get_func_ip(ctx), ret);
+}
+
+SEC("fentry/cmdline_proc_show")
+int BPF_PROG(fentry)
+{
+	return hit(FENTRY, bpf_get_func_ip(ctx), 0);
 }
 
 SEC("fexit.multi")
