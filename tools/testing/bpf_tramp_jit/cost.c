@@ -107,7 +107,7 @@ static const char * const cost_names[] = {
  * processor takes a quarter of a nanosecond more when 64 functions return from there.
  */
 static const double cost_bars[COST_VARIANTS] = {
-	[COST_FENTRY_SHARED] = 1.05,
+	[COST_FENTRY_SHARED] = 1.06,
 	[COST_FEXIT_SHARED] = 1.05,
 	[COST_FEXIT_COOKIE] = 1.05,
 };
