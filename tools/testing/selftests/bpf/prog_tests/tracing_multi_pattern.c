@@ -396,9 +396,9 @@ out:
 	return ok;
 }
 
-/* One of them, somewhere among the good ones; @skip: it is left out as well */
+/* One of them, somewhere among the good ones */
 static void check_one_bad(struct env_pattern *t, const struct bpf_program *prog,
-			  const struct many *m, const struct kind *kind, bool skip)
+			  const struct many *m, const struct kind *kind)
 {
 	bool twice = !strcmp(kind->reason, TWICE);
 	__u32 at = twice ? m->nr_good : rand() % (m->nr_good + 1), index;
@@ -423,8 +423,6 @@ static void check_one_bad(struct env_pattern *t, const struct bpf_program *prog,
 		ASSERT_EQ(index, at, "index");
 		ASSERT_STREQ(reason, kind->reason, "reason");
 	}
-	if (!skip)
-		return;
 	t->flags = BPF_F_TRACING_MULTI_SKIP;
 	fd = attach(t, prog);
 	if (!ASSERT_GE(fd, 0, "skip"))
@@ -490,16 +488,11 @@ static void check_all_bad(struct env_pattern *t, const struct bpf_program *prog,
 		ASSERT_EQ(told[i], m->kinds[i].cnt, m->kinds[i].reason);
 }
 
-/*
- * @only: of which kinds, by a part of the reason, one is tried alone; NULL: of all.
- * To attach to all functions but one takes seconds: that is done for every fourth
- * kind, TRACING_MULTI_EVERY=1 has it for all, and for all of them at once.
- */
+/* @only: of which kinds, by a part of the reason, one is tried alone; NULL: of all */
 static void test_many(struct env_pattern *t, const struct bpf_program *prog, const char *only)
 {
 	struct many *m = calloc(1, sizeof(*m));
-	const char *every = getenv("TRACING_MULTI_EVERY");
-	int i, tried = 0, each = (every ? atoi(every) : 0) ?: 4;
+	int i, tried = 0;
 
 	if (!ASSERT_OK_PTR(m, "many"))
 		return;
@@ -509,7 +502,7 @@ static void test_many(struct env_pattern *t, const struct bpf_program *prog, con
 			printf("%d: %s\n", m->kinds[i].cnt, m->kinds[i].reason);
 			if (only && !strstr(m->kinds[i].reason, only))
 				continue;
-			check_one_bad(t, prog, m, &m->kinds[i], tried % each == 0);
+			check_one_bad(t, prog, m, &m->kinds[i]);
 			tried++;
 		}
 		ASSERT_GT(tried, only ? 0 : 5, "kinds");
