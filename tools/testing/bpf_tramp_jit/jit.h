@@ -33,6 +33,7 @@ struct jit_spec {
 	unsigned char arg_size[JIT_ARGS_MAX];
 	int shared;			/* by functions; may start with an entry */
 	int thunk;			/* shared, and entered by thunks */
+	int livepatch;			/* shares the function, which it may replace */
 	enum exec_area area;		/* where it is to be */
 	unsigned long func;		/* the function, if not shared */
 	int nr_progs;

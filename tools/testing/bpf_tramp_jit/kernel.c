@@ -119,6 +119,8 @@ static u32 choose_flags(const struct jit_spec *spec, const struct bpf_tramp_node
 			flags |= BPF_TRAMP_F_IP_ARG;
 	if (!tnodes[BPF_TRAMP_FEXIT].nr_nodes)
 		flags |= BPF_TRAMP_F_RESTORE_REGS;
+	else if (spec->livepatch)
+		flags |= BPF_TRAMP_F_CALL_ORIG | BPF_TRAMP_F_ORIG_STACK | BPF_TRAMP_F_SKIP_FRAME;
 	else if (IS_ENABLED(CONFIG_DYNAMIC_FTRACE_WITH_JMP))
 		flags |= BPF_TRAMP_F_CALL_ORIG;
 	else

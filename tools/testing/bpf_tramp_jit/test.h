@@ -56,6 +56,7 @@ struct variant {
 	bool shared;
 	bool calls_orig;
 	bool site_cookies;
+	bool livepatch;
 };
 
 #define NR_SITES	64
