@@ -146,11 +146,13 @@ void arch_bpf_thunk_write(void *rw, void *thunk, void *gate, bool call_orig,
  * arch_bpf_thunks_ksym - where an unwinder finds the frame in a block of thunks
  * @ksym: the block's symbol
  *
- * While the function runs, rbp is the trampoline's frame.
+ * While the function runs, rbp is the trampoline's frame. So it is while the
+ * trampoline returns to the thunk: an unwinder that finds the return address in
+ * a return thunk looks up the byte before it.
  */
 void arch_bpf_thunks_ksym(struct bpf_ksym *ksym)
 {
-	ksym->fp_start = BPF_THUNK_RET;
+	ksym->fp_start = BPF_THUNK_RET - 1;
 	ksym->fp_end = BPF_THUNK_JMP + 1;
 	ksym->fp_stride = BPF_THUNK_SIZE;
 }
