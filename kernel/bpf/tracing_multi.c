@@ -16,21 +16,13 @@
 #include "trampoline_set.h"
 #include "tracing_multi.h"
 
-/**
- * arch_bpf_canonical_model - representative of a function model's class
- * @m: function model, replaced by a model for which the architecture's JIT
- *     generates a trampoline that serves all functions of the class
- *
- * The architecture's version clears what its fentry trampolines do not depend
- * on. Models that need different trampolines must stay different.
- */
-void __weak arch_bpf_canonical_model(struct btf_func_model *m)
-{
-}
-
 static void class_init(struct bpf_tramp_class *class, const struct btf_func_model *m,
 		       unsigned long ip, unsigned long addr)
 {
+	/* It is compared and hashed as memory: no padding. */
+	BUILD_BUG_ON(sizeof(*class) != sizeof(class->model) + sizeof(class->ip_off) +
+		     sizeof(class->pad) + sizeof(class->solo) + sizeof(class->pin));
+
 	memset(class, 0, sizeof(*class));
 	class->model = *m;
 	arch_bpf_canonical_model(&class->model);
