@@ -999,7 +999,7 @@ static void test_exact(struct env_pattern *t)
 	/* some of these are another name of a function that ftrace lists by its first */
 	check_exact(t, "__x64_sys_*", "__x64_sys_", 1);
 #endif
-	check_exact(t, "*", "", 80);
+	check_exact(t, "*", "", 66);
 }
 
 void serial_test_tracing_multi_pattern(void)
