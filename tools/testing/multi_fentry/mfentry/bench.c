@@ -4,8 +4,9 @@
  *
  * For each n: a first program, a second one on the same functions, and beside
  * them the function tracer and kprobe.multi on these functions. Then the split:
- * a second program on some of the functions that a first one covers. Unmodified
- * 7.3 takes minutes for either second program: both can be left out.
+ * a second program on some of the functions that a first one covers, and a single
+ * program beside that one. Unmodified 7.3 takes minutes for either second program:
+ * both can be left out.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -315,10 +316,29 @@ static void bench_size(struct mfentry_bpf *skel, const struct funcs *funcs,
 	free(runs);
 }
 
-/* A link over part of what another one covers, and over the same uncovered. */
+/* A program on one function. */
+static void bench_single(struct mfentry_bpf *skel, struct cost *attach, struct cost *det)
+{
+	struct bpf_link *link;
+
+	mem_quiesce();
+	cost_begin(attach);
+	link = bpf_program__attach(skel->progs.single_1);
+	if (!link)
+		die("cannot attach a program to one function: %s", strerror(errno));
+	cost_end(attach);
+	mem_quiesce();
+	detach(link, det);
+}
+
+/*
+ * A link over part of what another one covers, and over the same uncovered; and a
+ * program on one function, beside that link and without it.
+ */
 static void bench_split(struct mfentry_bpf *skel, const struct funcs *funcs, FILE *f)
 {
 	struct cost attach, det, plain_attach, plain_detach;
+	struct cost single_attach, single_detach, alone_attach, alone_detach;
 	size_t n = funcs->cnt > SPLIT ? SPLIT : funcs->cnt / 2;
 	struct funcs some = funcs_spread(funcs, n);
 	struct bpf_link *all, *link;
@@ -327,9 +347,14 @@ static void bench_split(struct mfentry_bpf *skel, const struct funcs *funcs, FIL
 	link = attach_funcs(second_program(skel), &some, &plain_attach);
 	mem_quiesce();
 	detach(link, &plain_detach);
+	bench_single(skel, &alone_attach, &alone_detach);
 
 	mem_quiesce();
 	all = attach_funcs(first_program(skel), funcs, NULL);
+	bench_single(skel, &single_attach, &single_detach);
+	note("one function beside %zu: attach %.6f s, detach %.6f s; alone %.6f s and %.6f s",
+	     funcs->cnt, single_attach.cpu_ns / 1e9, single_detach.cpu_ns / 1e9,
+	     alone_attach.cpu_ns / 1e9, alone_detach.cpu_ns / 1e9);
 	mem_quiesce();
 	link = attach_funcs(second_program(skel), &some, &attach);
 	mem_quiesce();
@@ -348,6 +373,14 @@ static void bench_split(struct mfentry_bpf *skel, const struct funcs *funcs, FIL
 	cost_json(f, "uncovered_attach", &plain_attach);
 	fputs(",\n   ", f);
 	cost_json(f, "uncovered_detach", &plain_detach);
+	fputs(",\n   ", f);
+	cost_json(f, "single_attach", &single_attach);
+	fputs(",\n   ", f);
+	cost_json(f, "single_detach", &single_detach);
+	fputs(",\n   ", f);
+	cost_json(f, "alone_attach", &alone_attach);
+	fputs(",\n   ", f);
+	cost_json(f, "alone_detach", &alone_detach);
 	fputc('}', f);
 	free(some.v);
 }

@@ -23,6 +23,8 @@ MAX_ATTACH_TRACER = 1.5
 MIN_MEMORY = 10
 MIN_SECOND = 100
 MAX_SPLIT = 3
+# A program on one function beside a link on all, times without the link.
+MAX_SINGLE = 1.2
 # One branch from the entry to the body, after the set's programs changed.
 ENTRY_BRANCH = 1
 # A cookie of its own for each function.
@@ -248,6 +250,11 @@ def check_icount(checks, base, patched):
                  f"instructions to attach to {number(split['n'])} of "
                  f"{number(split['covered'])} covered functions: "
                  f"{r:.2f} times those of uncovered ones (bar: {MAX_SPLIT})")
+    r = ratio(split["single_attach_cpu_ns"], split["alone_attach_cpu_ns"])
+    checks.check(r <= MAX_SINGLE,
+                 f"instructions to attach a program to one function beside a link on "
+                 f"{number(split['covered'])}: {r:.2f} times those without the link "
+                 f"(bar: {MAX_SINGLE})")
 
 
 def check_cookie(checks, costs, target, config):
