@@ -5,6 +5,7 @@
  */
 #include <linux/bpf.h>
 #include <linux/btf.h>
+#include <linux/delay.h>
 #include <linux/error-injection.h>
 #include <linux/ftrace.h>
 #include <linux/module.h>
@@ -81,7 +82,8 @@ void bpf_tramp_batch_site(struct bpf_tramp_batch *batch, unsigned long ip, unsig
  * @batch: the batch
  * @op: what to do
  *
- * Return: 0, or an error of ftrace with no site changed.
+ * Return: 0, or an error of ftrace with no site changed, or, if ftrace has died
+ *         meanwhile, some.
  */
 int bpf_tramp_batch_run(struct bpf_tramp_batch *batch, enum bpf_tramp_batch_op op)
 {
@@ -89,9 +91,7 @@ int bpf_tramp_batch_run(struct bpf_tramp_batch *batch, enum bpf_tramp_batch_op o
 	case BPF_TRAMP_BATCH_ADD:
 		return update_ftrace_direct_add(&direct_ops, batch->hash);
 	case BPF_TRAMP_BATCH_MOD:
-	case BPF_TRAMP_BATCH_MOD_LOCKED:
-		return update_ftrace_direct_mod(&direct_ops, batch->hash,
-						op == BPF_TRAMP_BATCH_MOD);
+		return update_ftrace_direct_mod(&direct_ops, batch->hash);
 	case BPF_TRAMP_BATCH_DEL:
 		return update_ftrace_direct_del(&direct_ops, batch->hash);
 	}
@@ -115,11 +115,11 @@ void bpf_tramp_batch_free(struct bpf_tramp_batch *batch)
  * bpf_tramp_ip_is_modified - does a livepatch share the function?
  * @ip: ftrace location
  *
- * Return: true if so.
+ * Return: true if so, or if one is coming.
  */
 bool bpf_tramp_ip_is_modified(unsigned long ip)
 {
-	return ftrace_location_ipmodify(ip);
+	return bpf_trampoline_ip_is_modified(ip);
 }
 
 /**
@@ -134,35 +134,17 @@ bool bpf_tramp_ip_is_taken(unsigned long ip)
 	return ftrace_find_rec_direct(ip);
 }
 
-static struct module *ip_module(unsigned long ip)
-{
-	guard(rcu)();
-	return __module_text_address(ip);
-}
-
 /**
- * bpf_tramp_ip_get - keep the module that a function is in
- * @ip: ftrace location of a function that a link is being attached to, which
- *      keeps the module for that long
+ * bpf_tramp_wait - wait for tasks between a call site and an entry
  *
- * A link keeps the modules of its functions. But a site that no link covers any
- * more can be left when memory is short.
+ * When it returns, none is left that came from a site which had been patched
+ * before.
  *
- * Return: 0, also if it is in no module, or -ENOENT if the module is going.
+ * Context: may sleep.
  */
-int bpf_tramp_ip_get(unsigned long ip)
+void bpf_tramp_wait(void)
 {
-	return core_kernel_text(ip) || try_module_get(ip_module(ip)) ? 0 : -ENOENT;
-}
-
-/**
- * bpf_tramp_ip_put - the counterpart of bpf_tramp_ip_get()
- * @ip: ftrace location
- */
-void bpf_tramp_ip_put(unsigned long ip)
-{
-	if (!core_kernel_text(ip))
-		module_put(ip_module(ip));
+	synchronize_rcu_tasks();
 }
 
 /*
@@ -182,7 +164,7 @@ struct bpf_trampoline *bpf_tramp_tr_alloc(const struct bpf_tramp_set *set)
 	u32 flags;
 
 	if (class->solo)
-		flags = BPF_TRAMP_F_SHARE_IPMODIFY;
+		flags = 0;
 	else if (set->kind == BPF_TRAMP_KIND_ENTRY)
 		flags = BPF_TRAMP_F_SHARED;
 	else
@@ -190,8 +172,7 @@ struct bpf_trampoline *bpf_tramp_tr_alloc(const struct bpf_tramp_set *set)
 	tr = bpf_trampoline_alloc_set(&class->model, class->solo, class->ip_off, flags);
 	if (!tr || !(flags & BPF_TRAMP_F_THUNK))
 		return tr;
-	tr->gate = bpf_tramp_gate_alloc();
-	if (tr->gate)
+	if (!bpf_tramp_gate_alloc(tr))
 		return tr;
 	bpf_trampoline_put(tr);
 	return NULL;
@@ -256,8 +237,8 @@ void bpf_tramp_tr_put(struct bpf_trampoline *tr)
  * bpf_tramp_tr_has_images - may a task still be in an image of a trampoline?
  * @tr: the trampoline
  *
- * Context: a reference on @tr is held. Without its lock the answer can be late:
- *          true when it has become false.
+ * Context: a reference on @tr is held. The answer can be late: true when it has
+ *          become false.
  * Return: true if so.
  */
 bool bpf_tramp_tr_has_images(struct bpf_trampoline *tr)
@@ -307,7 +288,7 @@ int bpf_tramp_tr_has_room(const struct bpf_trampoline *tr, const struct bpf_prog
 
 /**
  * bpf_tramp_tr_add - add a link's program to a trampoline's programs
- * @tr: the trampoline, its lock is held or nobody else knows of it
+ * @tr: the trampoline
  * @node: the program
  *
  * Return: 0, -EBUSY if it is there already, -E2BIG if there is no place.
@@ -342,7 +323,7 @@ struct bpf_tramp_node *bpf_tramp_tuple_fexit(struct bpf_tramp_node *node)
 
 /**
  * bpf_tramp_tr_skip - all images of a trampoline jump over a program
- * @tr: the trampoline, its lock is held
+ * @tr: the trampoline
  * @prog: the program
  */
 void bpf_tramp_tr_skip(struct bpf_trampoline *tr, struct bpf_prog *prog)
@@ -362,7 +343,7 @@ static int set_image(struct bpf_trampoline *tr, struct bpf_tramp_image *im, void
 }
 
 static int set_new_image(struct bpf_trampoline *tr, u32 orig_flags, struct bpf_tramp_image *im,
-			 bool lock_direct_mutex, void *data)
+			 void *data)
 {
 	return set_image(tr, im, data);
 }
@@ -395,7 +376,7 @@ int bpf_tramp_body_prepare(struct bpf_tramp_set *set)
 
 	set->old_image = tr->cur_image;
 	set->old_flags = tr->flags;
-	err = bpf_trampoline_update(tr, true, &set_ops, NULL);
+	err = bpf_trampoline_update(tr, &set_ops, NULL);
 	if (err) {
 		set->old_image = NULL;
 		return err;
@@ -423,6 +404,13 @@ int bpf_tramp_body_switch(struct bpf_tramp_set *set)
 }
 ALLOW_ERROR_INJECTION(bpf_tramp_body_switch, ERRNO);
 
+/* Where ftrace has died in the middle, functions may still branch there: leave it. */
+static void image_put(struct bpf_tramp_image *im)
+{
+	if (!ftrace_is_dead())
+		bpf_tramp_image_put(im);
+}
+
 /**
  * bpf_tramp_body_commit - the prepared body is in use, retire the old one
  * @set: the set
@@ -431,7 +419,7 @@ void bpf_tramp_body_commit(struct bpf_tramp_set *set)
 {
 	/* the entry stays, and with it the body behind it */
 	if (set->old_image && set->old_image != set->entry)
-		bpf_tramp_image_put(set->old_image);
+		image_put(set->old_image);
 	set->old_image = NULL;
 }
 
@@ -441,7 +429,7 @@ void bpf_tramp_body_commit(struct bpf_tramp_set *set)
  */
 void bpf_tramp_body_abort(struct bpf_tramp_set *set)
 {
-	bpf_tramp_image_put(set->tr->cur_image);
+	image_put(set->tr->cur_image);
 	set->tr->cur_image = set->old_image;
 	set->tr->flags = set->old_flags;
 	set->old_image = NULL;
@@ -458,20 +446,14 @@ void bpf_tramp_body_retire(struct bpf_tramp_set *set)
 	struct bpf_trampoline *tr = set->tr;
 
 	if (set->entry && set->entry != tr->cur_image)
-		bpf_tramp_image_put(set->entry);
+		image_put(set->entry);
 	/* functions that thunks have called return to their images */
 	if (tr->gate)
 		bpf_tramp_gate_switch(tr, NULL);
 	if (tr->cur_image)
-		bpf_tramp_image_put(tr->cur_image);
+		image_put(tr->cur_image);
 	set->entry = NULL;
 	tr->cur_image = NULL;
-	/*
-	 * bpf_tramp_ftrace_ops_func() must not take it for one that calls the
-	 * function. It is asked again when a dedicated trampoline comes back.
-	 */
-	tr->flags &= ~(BPF_TRAMP_F_CALL_ORIG | BPF_TRAMP_F_ORIG_STACK |
-		       BPF_TRAMP_F_SHARE_IPMODIFY);
 }
 
 /**
@@ -492,38 +474,72 @@ unsigned long bpf_tramp_set_addr(struct bpf_tramp_set *set)
 }
 
 /*
- * Tidying when more locks are needed than are held
+ * Tidying: what need not be done before close() returns
  */
+
+/* Links that go together are tidied up after together. */
+#define TIDY_DELAY	(HZ / 50)
+#define TIDY_RETRY	(1UL * HZ)
+#define TIDY_RETRY_MAX	(64UL * HZ)
+
+/* Its own: images that are freed can keep a shared one busy. */
+static struct workqueue_struct *sets_wq;
 
 static void tidy_work_fn(struct work_struct *work)
 {
-	bpf_trampoline_lock_all();
-	bpf_tramp_sets_tidy();
-	bpf_trampoline_unlock_all();
+	static unsigned long retry = TIDY_RETRY;
+	int err = bpf_tramp_sets_tidy();
+
+	/* ever more rarely; ftrace that has given up stays so */
+	if (err && err != -ENODEV)
+		queue_delayed_work(sets_wq, to_delayed_work(work), retry);
+	retry = err ? min(2 * retry, TIDY_RETRY_MAX) : TIDY_RETRY;
 }
 
-static DECLARE_WORK(tidy_work, tidy_work_fn);
+static DECLARE_DELAYED_WORK(tidy_work, tidy_work_fn);
 
 /**
- * bpf_tramp_tidy_later - have bpf_tramp_sets_tidy() called with all locks
+ * bpf_tramp_tidy_later - have bpf_tramp_sets_tidy() called soon
  */
 void bpf_tramp_tidy_later(void)
 {
-	schedule_work(&tidy_work);
+	mod_delayed_work(sets_wq, &tidy_work, TIDY_DELAY);
 }
 
 /**
- * bpf_tramp_wait - wait for tasks between a call site and an entry
+ * bpf_tramp_queue - queue work that waits for bpf_tramp_sets_mutex
+ * @work: the work
  *
- * When it returns, none is left that came from a site which had been patched
- * before.
- *
- * Context: may sleep.
+ * Return: false if it was queued already.
  */
-void bpf_tramp_wait(void)
+bool bpf_tramp_queue(struct work_struct *work)
 {
-	synchronize_rcu_tasks();
+	return queue_work(sets_wq, work);
 }
+
+static bool ip_is_in(unsigned long ip, void *mod)
+{
+	return within_module(ip, mod);
+}
+
+/* Links keep the modules of their functions, what they leave does not. */
+static int module_going(struct notifier_block *nb, unsigned long val, void *mod)
+{
+	int err;
+
+	if (val != MODULE_STATE_GOING)
+		return NOTIFY_OK;
+	for (;;) {
+		err = bpf_tramp_sets_leave(ip_is_in, mod);
+		if (!err || err == -ENODEV)
+			return NOTIFY_OK;
+		msleep(20);
+	}
+}
+
+static struct notifier_block module_nb = {
+	.notifier_call = module_going,
+};
 
 /*
  * Cookies
@@ -604,7 +620,7 @@ void bpf_tracing_multi_class(struct bpf_tramp_req *req, const struct btf_func_mo
  * @funcs: the link and its functions; refuses those that have no place for its
  *         program
  *
- * Context: may sleep; takes all trampoline locks.
+ * Context: may sleep; takes bpf_tramp_sets_mutex.
  * Return: 0; 1 if bpf_tracing_multi_ip() needs the link's @ips; or an error of
  *         bpf_tramp_sets_attach(), with nothing changed.
  */
@@ -613,20 +629,13 @@ int bpf_trampoline_multi_attach(struct bpf_tracing_multi_funcs *funcs)
 	struct bpf_tracing_multi_link *link = funcs->link;
 	struct bpf_prog *prog = link->link.prog;
 	bool cookies = link->cookies && prog->call_attach_cookie;
-	int err, tries = 5;
 
 	/* converted arguments are for struct_ops only */
 	if (WARN_ON_ONCE(bpf_prog_has_arena_ctx_arg(prog)))
 		return -EOPNOTSUPP;
 
-	do {
-		bpf_trampoline_lock_all();
-		err = bpf_tramp_sets_attach(&link->link, &link->tuples, funcs->reqs, funcs->cnt,
-					    cookies, funcs->skip);
-		bpf_trampoline_unlock_all();
-		/* a livepatch came between the choice of a set and the patching */
-	} while (err == -EAGAIN && --tries);
-	return err;
+	return bpf_tramp_sets_attach(&link->link, &link->tuples, funcs->reqs, funcs->cnt,
+				     cookies, funcs->skip);
 }
 
 /**
@@ -654,17 +663,22 @@ unsigned long bpf_tracing_multi_ip(const struct bpf_tracing_multi_link *link, u3
  * bpf_trampoline_multi_detach - detach a tracing_multi link
  * @link: the link
  *
- * Context: may sleep; takes all trampoline locks.
+ * When it returns the program does not run any more. The functions leave ftrace
+ * soon after.
+ *
+ * Context: may sleep; takes bpf_tramp_sets_mutex.
  */
 void bpf_trampoline_multi_detach(struct bpf_tracing_multi_link *link)
 {
-	bpf_trampoline_lock_all();
 	bpf_tramp_sets_detach(&link->tuples);
-	bpf_trampoline_unlock_all();
+	bpf_tramp_tidy_later();
 }
 
 static int __init tracing_multi_init(void)
 {
-	return bpf_tramp_sets_init();
+	sets_wq = alloc_ordered_workqueue("bpf_tracing_multi", 0);
+	if (!sets_wq)
+		return -ENOMEM;
+	return bpf_tramp_sets_init() ?: register_module_notifier(&module_nb);
 }
 core_initcall(tracing_multi_init);

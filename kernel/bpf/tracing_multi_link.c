@@ -274,7 +274,7 @@ out_free:
  * @ucommon: the same in user space, for the log's true size
  * @common_size: size of that
  *
- * Context: may sleep; takes all trampoline locks.
+ * Context: may sleep; takes bpf_tramp_sets_mutex.
  * Return: a descriptor of the link, or an error with nothing changed but the log:
  *         that of bpf_tracing_multi_funcs_get(), bpf_tracing_multi_funcs_check(),
  *         bpf_tramp_sets_attach() or bpf_link_prime(), -EINVAL, -E2BIG, -EFAULT

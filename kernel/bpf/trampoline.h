@@ -20,7 +20,7 @@ struct bpf_trampoline_ops {
 	int (*register_fentry)(struct bpf_trampoline *tr, struct bpf_tramp_image *im, void *data);
 	int (*unregister_fentry)(struct bpf_trampoline *tr, u32 orig_flags, void *data);
 	int (*modify_fentry)(struct bpf_trampoline *tr, u32 orig_flags, struct bpf_tramp_image *im,
-			     bool lock_direct_mutex, void *data);
+			     void *data);
 };
 
 extern struct ftrace_ops direct_ops;
@@ -43,15 +43,13 @@ static inline int bpf_trampoline_nr_progs(const struct bpf_trampoline *tr)
 	return nr;
 }
 
-void bpf_trampoline_lock_all(void);
-void bpf_trampoline_unlock_all(void);
-
 struct bpf_trampoline *bpf_trampoline_alloc_set(const struct btf_func_model *m,
 						unsigned long func, u8 ip_off, u32 flags);
 struct bpf_trampoline *bpf_trampoline_find_live(unsigned long ip);
+bool bpf_trampoline_has_image(struct bpf_trampoline *tr, u32 first, u32 last);
 
-int bpf_trampoline_update(struct bpf_trampoline *tr, bool lock_direct_mutex,
-			  const struct bpf_trampoline_ops *ops, void *data);
+int bpf_trampoline_update(struct bpf_trampoline *tr, const struct bpf_trampoline_ops *ops,
+			  void *data);
 int bpf_trampoline_add_prog(struct bpf_trampoline *tr, struct bpf_tramp_node *node, int cnt);
 void bpf_trampoline_del_prog(struct bpf_trampoline *tr, struct bpf_tramp_node *node);
 void bpf_trampoline_skip_prog(struct bpf_trampoline *tr, struct bpf_prog *prog);
@@ -59,37 +57,42 @@ void bpf_trampoline_skip_prog(struct bpf_trampoline *tr, struct bpf_prog *prog);
 void bpf_tramp_image_put(struct bpf_tramp_image *im);
 
 #ifdef CONFIG_BPF_TRAMPOLINE_SETS
+bool bpf_tramp_ip_is_site(unsigned long ip);
+bool bpf_tramp_sets_lock(unsigned long ip);
+void bpf_tramp_sets_unlock(void);
 int bpf_tramp_pin(struct bpf_trampoline *tr);
 void bpf_tramp_pin_commit(struct bpf_trampoline *tr);
 void bpf_tramp_pin_abort(struct bpf_trampoline *tr);
 bool bpf_tramp_pin_pending(struct bpf_trampoline *tr);
 bool bpf_tramp_unpin(struct bpf_trampoline *tr);
-int bpf_tramp_ipmodify(unsigned long ip, bool on);
-int bpf_tramp_ipmodify_expected(unsigned long ip);
+int bpf_tramp_ipmodify(unsigned long ip);
+bool bpf_trampoline_ip_is_modified(unsigned long ip);
 
 struct bpf_tramp_node *bpf_tramp_tuple_fexit(struct bpf_tramp_node *node);
-struct bpf_tramp_gate *bpf_tramp_gate_alloc(void);
+int bpf_tramp_gate_alloc(struct bpf_trampoline *tr);
 void bpf_tramp_gate_prepare(struct bpf_trampoline *tr);
 void bpf_tramp_gate_switch(struct bpf_trampoline *tr, const struct bpf_tramp_image *im);
-void bpf_tramp_gate_reap(struct bpf_trampoline *tr);
+void bpf_tramp_gate_reap_later(struct bpf_trampoline *tr);
 void bpf_tramp_gate_free(struct bpf_trampoline *tr);
 struct bpf_tramp_cookies *bpf_tramp_cookies_get(struct bpf_tramp_cookies *cookies);
 void bpf_tramp_cookies_put(struct bpf_tramp_cookies *cookies);
 #else
+static inline bool bpf_tramp_ip_is_site(unsigned long ip) { return false; }
+static inline bool bpf_tramp_sets_lock(unsigned long ip) { return false; }
+static inline void bpf_tramp_sets_unlock(void) { }
 static inline int bpf_tramp_pin(struct bpf_trampoline *tr) { return 0; }
 static inline void bpf_tramp_pin_commit(struct bpf_trampoline *tr) { }
 static inline void bpf_tramp_pin_abort(struct bpf_trampoline *tr) { }
 static inline bool bpf_tramp_pin_pending(struct bpf_trampoline *tr) { return false; }
 static inline bool bpf_tramp_unpin(struct bpf_trampoline *tr) { return false; }
-static inline int bpf_tramp_ipmodify(unsigned long ip, bool on) { return 0; }
-static inline int bpf_tramp_ipmodify_expected(unsigned long ip) { return -EINVAL; }
+static inline int bpf_tramp_ipmodify(unsigned long ip) { return 0; }
 
 static inline struct bpf_tramp_node *bpf_tramp_tuple_fexit(struct bpf_tramp_node *node)
 {
 	return NULL;
 }
 
-static inline void bpf_tramp_gate_reap(struct bpf_trampoline *tr) { }
+static inline void bpf_tramp_gate_reap_later(struct bpf_trampoline *tr) { }
 static inline void bpf_tramp_gate_free(struct bpf_trampoline *tr) { }
 
 static inline struct bpf_tramp_cookies *bpf_tramp_cookies_get(struct bpf_tramp_cookies *cookies)

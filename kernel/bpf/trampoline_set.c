@@ -3,11 +3,11 @@
  * Sets of functions that share a trampoline: which functions are in which set,
  * and what has to be generated and patched when links come and go.
  *
- * Sets are canonical: between two operations there is at most one set for a
- * (class, list of tuples), whatever the order in which links came and went, so
- * the number of bodies is the smallest that the links allow. The exception are
- * sets that a tidy() without memory had to leave; they are on the untidy list
- * and the next operation starts with them.
+ * Sets are canonical when all is tidy: there is at most one set for a (class,
+ * list of tuples), whatever the order in which links came and went, so the number
+ * of bodies is the smallest that the links allow. The exception are the sets on
+ * the untidy list: those that links have left since, and those that a tidy()
+ * had to leave, without memory say.
  *
  * A link attaches in four steps. Until the third nothing that runs is changed,
  * and each step can undo itself:
@@ -30,9 +30,11 @@
  * fail.
  *
  * Detaching drops the link's tuples, makes the images jump over the program,
- * and leaves sets that are no longer canonical to tidy(), which looks for each
- * untidy set's twin: the set of the same class and list. Of twins the one with
- * the most sites survives, the sites of the others are repatched to its entry.
+ * and leaves the sets that are no longer canonical to tidy(). The worker of
+ * tracing_multi.c calls it soon, for all links that went meanwhile, unless the
+ * next attach is sooner. It looks for each untidy set's twin: the set of the same
+ * class and list. Of twins the one with the most sites survives, the sites of the
+ * others are repatched to its entry.
  *
  * See trampoline_set.h for the words and the locking.
  */
@@ -41,8 +43,12 @@
 /* Serializes all changes of sites, sets and tuples. */
 DEFINE_MUTEX(bpf_tramp_sets_mutex);
 
-/* Lookups by ip are few: one for each new site, and for single programs. */
+/*
+ * Lookups by ip are few: one for each new site, and for single programs, which do
+ * not hold the mutex.
+ */
 static DEFINE_HASHTABLE(sites_by_ip, 12);
+static DEFINE_SPINLOCK(sites_lock);
 
 /* By (BTF object, id) */
 static DEFINE_XARRAY(sites_by_id);
@@ -78,6 +84,7 @@ struct attach {
 	u32 cnt;
 	bool has_cookies;
 	bool skip;			/* functions that cannot be attached */
+	int tidy_err;			/* why there are untidy sets */
 	struct bpf_tramp_cookies *cookies;
 	enum bpf_tramp_kind kind;	/* that the link needs */
 	int aliases;			/* some sites are known by other ids */
@@ -425,21 +432,18 @@ static void site_put_thunk(struct bpf_tramp_site *site)
 
 static void site_free(struct bpf_tramp_site *site)
 {
-	site_put_thunk(site);
 	if (site->nr)
 		ida_free(&site_numbers, site->nr);
-	list_del(&site->list);
-	site->set->nr_sites--;
-	hash_del(&site->ip_node);
+	scoped_guard(spinlock, &sites_lock)
+		hash_del(&site->ip_node);
 	xa_erase(&sites_by_id, site_index(site->obj_id, site->btf_id));
-	bpf_tramp_ip_put(site->ip);
 	kmem_cache_free(site_cache, site);
 }
 
 static unsigned long site_solo(const struct bpf_tramp_site *site,
 			       const struct bpf_tramp_class *class)
 {
-	return site->ipmodify ? site->ip - class->ip_off : 0;
+	return bpf_tramp_ip_is_modified(site->ip) ? site->ip - class->ip_off : 0;
 }
 
 static int req_refuse(struct bpf_tramp_req *req, int err, const char *why)
@@ -508,52 +512,50 @@ static struct bpf_tramp_site *site_add(struct bpf_tramp_req *req, const struct b
 	site->ip = req->ip;
 	site->obj_id = req->obj_id;
 	site->btf_id = req->btf_id;
-	site->ipmodify = bpf_tramp_ip_is_modified(req->ip);
 
-	err = bpf_tramp_ip_get(req->ip);
-	if (err) {
-		req_refuse(req, err, "the module is not live");
-		goto out_free;
-	}
 	err = xa_insert(&sites_by_id, site_index(req->obj_id, req->btf_id), site, GFP_KERNEL);
-	if (err)
-		goto out_put;
+	if (err) {
+		kmem_cache_free(site_cache, site);
+		return ERR_PTR(err);
+	}
+	/* from now on single programs wait, so that it is certain what the function runs */
+	scoped_guard(spinlock, &sites_lock)
+		hash_add(sites_by_ip, &site->ip_node, site->ip);
 	set = site_first_set(site, req, prog);
 	if (IS_ERR(set)) {
-		err = PTR_ERR(set);
-		goto out_erase;
+		site_free(site);
+		return ERR_CAST(set);
 	}
-	hash_add(sites_by_ip, &site->ip_node, site->ip);
 	site->set = set;
 	list_add(&site->list, &set->sites);
 	set->nr_sites++;
 	return site;
-
-out_erase:
-	xa_erase(&sites_by_id, site_index(req->obj_id, req->btf_id));
-out_put:
-	bpf_tramp_ip_put(req->ip);
-out_free:
-	kmem_cache_free(site_cache, site);
-	return ERR_PTR(err);
 }
 
-/* Sites of functions that no link covers. */
-static void sites_forget(struct bpf_tramp_set *set)
+/*
+ * No link covers the sites of the set, both go: the sites last, because single
+ * programs do not wait for the mutex then.
+ */
+static void set_forget(struct bpf_tramp_set *set)
 {
 	struct bpf_tramp_site *site, *tmp;
+	LIST_HEAD(gone);
 
-	list_for_each_entry_safe(site, tmp, &set->sites, list)
+	list_for_each_entry(site, &set->sites, list)
+		site_put_thunk(site);
+	list_splice_init(&set->sites, &gone);
+	set->nr_sites = 0;
+	set_free(set);
+	list_for_each_entry_safe(site, tmp, &gone, list)
 		site_free(site);
 }
 
-/* A pinned set that goes while its trampoline stays as it is. */
+/* The same; the trampoline of a pinned set stays as it is. */
 static void set_release(struct bpf_tramp_set *set)
 {
-	sites_forget(set);
 	if (set->class.pin)
 		set->live = false;
-	set_free(set);
+	set_forget(set);
 }
 
 /*
@@ -675,12 +677,13 @@ static int tidy_group(struct bpf_tramp_set *set, struct list_head *leaders)
 	struct bpf_tramp_class class = set->class;
 	struct bpf_tramp_set *leader;
 
-	if (set->class.pin && set_is_shareable(set)) {
+	if (set_is_shareable(set))
 		class.pin = NULL;
+	/* the livepatch, or the dedicated trampoline's program, may have gone */
+	if (!class.pin && !bpf_tramp_class_has_entry(&set->class))
 		class.solo = site_solo(site, &class);
-	}
 	leader = set_find(&class, &set->tuples);
-	if (!leader && class.pin == set->class.pin &&
+	if (!leader && !memcmp(&class, &set->class, sizeof(class)) &&
 	    (!bpf_tramp_class_has_entry(&class) || set->kind == tuples_kind(&set->tuples))) {
 		set_insert(set);
 		list_move_tail(&set->work, leaders);
@@ -702,7 +705,8 @@ static struct bpf_tramp_set *tidy_elect(struct bpf_tramp_set *leader)
 	struct bpf_tramp_set *set, *most = leader;
 
 	list_for_each_entry(set, &leader->twins, work)
-		if (!set->class.pin && set->kind == leader->kind && set->nr_sites > most->nr_sites)
+		if (bpf_tramp_class_has_entry(&set->class) && set->kind == leader->kind &&
+		    set->nr_sites > most->nr_sites)
 			most = set;
 	if (most == leader)
 		return leader;
@@ -733,12 +737,12 @@ static void tidy_disband(struct bpf_tramp_set *leader)
 	}
 }
 
-static int tidy_prepare_one(struct bpf_tramp_set *leader, bool renew)
+static int tidy_prepare_one(struct bpf_tramp_set *leader)
 {
 	struct bpf_tramp_set *set;
 	int err = 0, ret = 0;
 
-	if (!leader->live || leader->stale || (renew && bpf_tramp_thunks_are_wasted(leader)))
+	if (!leader->live || leader->stale || bpf_tramp_thunks_are_wasted(leader))
 		ret = set_prepare(leader);
 	/* one that is live jumps over the programs and can go on */
 	if (ret && !leader->live)
@@ -750,13 +754,13 @@ static int tidy_prepare_one(struct bpf_tramp_set *leader, bool renew)
 	return err ?: ret;
 }
 
-static int tidy_prepare(struct list_head *leaders, bool renew)
+static int tidy_prepare(struct list_head *leaders)
 {
 	struct bpf_tramp_set *set, *tmp;
 	int ret = 0;
 
 	list_for_each_entry_safe(set, tmp, leaders, work)
-		ret = tidy_prepare_one(tidy_elect(set), renew) ?: ret;
+		ret = tidy_prepare_one(tidy_elect(set)) ?: ret;
 	return ret;
 }
 
@@ -809,7 +813,7 @@ static void tidy_merge(struct bpf_tramp_set *leader)
 }
 
 /* The sites moved or did not (@err): the leaders follow. */
-static int tidy_finish(struct list_head *leaders, bool renew, int err)
+static int tidy_finish(struct list_head *leaders, int err)
 {
 	struct bpf_tramp_set *set, *tmp;
 	int switched, ret = err;
@@ -838,14 +842,10 @@ static int tidy_finish(struct list_head *leaders, bool renew, int err)
 				set_commit(set);
 			ret = switched ?: ret;
 		}
-		if (set->stale) {
+		if (set->stale)
 			mark_untidy(set);
-		} else if (list_empty(&set->tuples)) {
+		else if (list_empty(&set->tuples))
 			set_release(set);
-		} else if (!renew && bpf_tramp_thunks_are_wasted(set)) {
-			mark_untidy(set);
-			bpf_tramp_tidy_later();
-		}
 	}
 	return ret;
 }
@@ -874,43 +874,55 @@ static int tidy_dead(struct list_head *dead)
 	if (err)
 		return err;
 
-	list_for_each_entry_safe(set, tmp, dead, work) {
-		sites_forget(set);
-		set_free(set);
-	}
+	list_for_each_entry_safe(set, tmp, dead, work)
+		set_forget(set);
 	return 0;
 }
 
-/*
- * Make the sets canonical, all or one. What fails stays on the untidy list. When
- * it is one, the lock of no shared trampoline is held.
- */
-static int tidy(struct bpf_tramp_set *only)
+/* Make sets canonical that are untidy. What fails is untidy still. */
+static int tidy_sets(struct list_head *todo)
 {
 	struct bpf_tramp_set *set, *tmp;
 	LIST_HEAD(leaders);
 	LIST_HEAD(dead);
 	int err, ret = 0;
 
-	list_for_each_entry_safe(set, tmp, &untidy, work) {
-		if (only && set != only)
-			continue;
+	list_for_each_entry_safe(set, tmp, todo, work) {
 		if (list_empty(&set->tuples) && set_is_shareable(set))
 			list_move_tail(&set->work, &dead);
 		else
 			ret = tidy_group(set, &leaders) ?: ret;
 	}
 
-	ret = tidy_prepare(&leaders, !only) ?: ret;
+	ret = tidy_prepare(&leaders) ?: ret;
 	err = tidy_move(&leaders);
-	ret = tidy_finish(&leaders, !only, err) ?: ret;
+	ret = tidy_finish(&leaders, err) ?: ret;
 	err = tidy_dead(&dead);
-	list_splice(&dead, &untidy);
+	list_splice_init(&dead, &untidy);
+	list_splice_init(todo, &untidy);
 	ghosts_prune();
 	return err ?: ret;
 }
 
-/* Stop the program, then see what can be merged, or has no program left. */
+/* What stops one set stops no other: after an error it is one at a time. */
+static int tidy(void)
+{
+	LIST_HEAD(todo);
+	LIST_HEAD(one);
+	int ret = 0;
+
+	list_splice_init(&untidy, &todo);
+	if (!tidy_sets(&todo))
+		return 0;
+	list_splice_init(&untidy, &todo);
+	while (!list_empty(&todo)) {
+		list_move(todo.next, &one);
+		ret = tidy_sets(&one) ?: ret;
+	}
+	return ret;
+}
+
+/* Stop the program. What can be merged, or has no program left, is for tidy(). */
 static void detach_locked(struct list_head *tuples)
 {
 	struct bpf_tramp_tuple *t, *tmp;
@@ -927,7 +939,6 @@ static void detach_locked(struct list_head *tuples)
 		set->stale = true;
 		set_del_tuple(set, t);
 	}
-	tidy(NULL);
 }
 
 /*
@@ -1006,6 +1017,9 @@ static int gather_one(struct attach *at, struct bpf_tramp_req *req)
 		if (IS_ERR(site))
 			return PTR_ERR(site);
 	} else {
+		/* not canonical, and cannot be now */
+		if (hlist_unhashed(&site->set->hash_node))
+			return at->tidy_err;
 		err = gather_known(at, req, site);
 		if (err)
 			return err;
@@ -1264,6 +1278,13 @@ static void attach_abort(struct attach *at)
 {
 	struct bpf_tramp_set *set, *tmp;
 
+	/* if ftrace has died, some sites may have been moved */
+	list_for_each_entry(set, &at->touched, work)
+		if (set->prepared)
+			bpf_tramp_tr_skip(set->tr, at->link->prog);
+	list_for_each_entry(set, &at->fresh, work)
+		if (set->prepared)
+			bpf_tramp_tr_skip(set->tr, at->link->prog);
 	list_for_each_entry_safe(set, tmp, &at->touched, work) {
 		list_del_init(&set->work);
 		set_abort(set);
@@ -1357,8 +1378,11 @@ static int attach_locked(struct attach *at)
 		err = switch_entries(at);
 		attach_commit(at, true);
 	}
-	if (err)
+	if (err) {
 		detach_locked(at->tuples);
+		if (tidy())
+			bpf_tramp_tidy_later();
+	}
 	return err;
 }
 
@@ -1375,18 +1399,16 @@ static int attach_locked(struct attach *at)
  * for the same function are taken for one if they agree; with @skip the second
  * is left out. A function's other programs do not miss a call.
  *
- * Context: may sleep; takes bpf_tramp_sets_mutex; the caller holds all
- *          trampoline locks.
+ * Context: may sleep; takes bpf_tramp_sets_mutex.
  * Return: 0; 1 if bpf_tramp_site_find() does not know some of the functions by
  *         these ids; or an error, with everything as it was: -ENOENT if no request
- *         is left, -EAGAIN if a livepatch came to one of the functions meanwhile,
- *         -ENOMEM, or what ftrace returned; or the @err of the request that is
- *         refused. A request that is refused, or left out, has @err and @why set:
+ *         is left, -ENOMEM, or what ftrace returned; or the @err of the request that
+ *         is refused. A request that is refused, or left out, has @err and @why set:
  *         -EINVAL if requests or links for one function do not agree in model or
  *         cookie, -EEXIST if another request is for the function and @skip, -EBUSY
  *         if the program is attached to it already, or it has a trampoline of
  *         another model or of somebody else, -E2BIG if it has no place for another
- *         program, -ENOENT if its module goes.
+ *         program.
  */
 int bpf_tramp_sets_attach(struct bpf_link *link, struct list_head *tuples,
 			  struct bpf_tramp_req *reqs, u32 cnt, bool cookies, bool skip)
@@ -1400,9 +1422,8 @@ int bpf_tramp_sets_attach(struct bpf_link *link, struct list_head *tuples,
 	int err;
 
 	mutex_lock(&bpf_tramp_sets_mutex);
-	err = tidy(NULL);
-	if (!err)
-		err = attach_locked(&at);
+	at.tidy_err = tidy();
+	err = attach_locked(&at);
 	bpf_tramp_cookies_put(at.cookies);
 	mutex_unlock(&bpf_tramp_sets_mutex);
 	return err ?: at.aliases;
@@ -1413,11 +1434,10 @@ int bpf_tramp_sets_attach(struct bpf_link *link, struct list_head *tuples,
  * @tuples: the link's tuples
  *
  * When it returns the program does not run any more, but in calls that were
- * inside of it. It cannot fail; see the top of this file for what may be left
- * to the next operation when memory is short.
+ * inside of it. It cannot fail, and patches no site: what that leaves is for
+ * bpf_tramp_sets_tidy(), which the caller calls later, or for the next attach.
  *
- * Context: may sleep; takes bpf_tramp_sets_mutex; the caller holds all
- *          trampoline locks.
+ * Context: may sleep; takes bpf_tramp_sets_mutex.
  */
 void bpf_tramp_sets_detach(struct list_head *tuples)
 {
@@ -1427,16 +1447,61 @@ void bpf_tramp_sets_detach(struct list_head *tuples)
 }
 
 /**
- * bpf_tramp_sets_tidy - do what bpf_tramp_tidy_later() has asked for
+ * bpf_tramp_sets_tidy - do what links have left that are detached
  *
- * Context: may sleep; takes bpf_tramp_sets_mutex; the caller holds all
- *          trampoline locks.
+ * Sets that have become equal are merged, functions that no link covers leave
+ * ftrace, and bodies are generated without the programs that are gone. After an
+ * error the rest is for the next call.
+ *
+ * Context: may sleep; takes bpf_tramp_sets_mutex.
+ * Return: 0, also if there was nothing to do; -ENOMEM, or what ftrace returned.
  */
-void bpf_tramp_sets_tidy(void)
+int bpf_tramp_sets_tidy(void)
 {
+	int err;
+
 	mutex_lock(&bpf_tramp_sets_mutex);
-	tidy(NULL);
+	err = tidy();
 	mutex_unlock(&bpf_tramp_sets_mutex);
+	return err;
+}
+
+static bool set_has(const struct bpf_tramp_set *set, bool (*in)(unsigned long ip, void *data),
+		    void *data)
+{
+	const struct bpf_tramp_site *site;
+
+	list_for_each_entry(site, &set->sites, list)
+		if (in(site->ip, data))
+			return true;
+	return false;
+}
+
+/**
+ * bpf_tramp_sets_leave - some functions, which no link covers any more, go
+ * @in: is a function, by its ftrace location, one of them?
+ * @data: for @in
+ *
+ * Context: may sleep; takes bpf_tramp_sets_mutex.
+ * Return: 0 if none of them is a site any more; -ENOMEM, or what ftrace returned.
+ */
+int bpf_tramp_sets_leave(bool (*in)(unsigned long ip, void *data), void *data)
+{
+	struct bpf_tramp_set *set, *tmp;
+	LIST_HEAD(todo);
+	int err;
+
+	guard(mutex)(&bpf_tramp_sets_mutex);
+	list_for_each_entry_safe(set, tmp, &untidy, work)
+		if (set_has(set, in, data))
+			list_move(&set->work, &todo);
+	if (list_empty(&todo))
+		return 0;
+	err = tidy_sets(&todo);
+	list_for_each_entry(set, &untidy, work)
+		if (set_has(set, in, data))
+			return err;
+	return 0;
 }
 
 /*
@@ -1444,15 +1509,51 @@ void bpf_tramp_sets_tidy(void)
  */
 
 /**
- * bpf_tramp_pin - a function's dedicated trampoline is to get a program
- * @tr: the dedicated trampoline, with no program yet
+ * bpf_tramp_ip_is_site - does a link cover a function?
+ * @ip: ftrace location
  *
- * If links cover the function, their programs are added to @tr.
+ * Return: true if so, or if a link is being attached to it, or has left it and all
+ *         is not tidy yet.
+ */
+bool bpf_tramp_ip_is_site(unsigned long ip)
+{
+	guard(spinlock)(&sites_lock);
+	return site_find_ip(ip);
+}
+
+/**
+ * bpf_tramp_sets_lock - lock the sets, if they have to do with a function
+ * @ip: ftrace location
+ *
+ * Context: may sleep.
+ * Return: true if bpf_tramp_sets_mutex is held.
+ */
+bool bpf_tramp_sets_lock(unsigned long ip)
+{
+	if (!bpf_tramp_ip_is_site(ip))
+		return false;
+	mutex_lock(&bpf_tramp_sets_mutex);
+	return true;
+}
+
+/**
+ * bpf_tramp_sets_unlock - the counterpart of bpf_tramp_sets_lock()
+ */
+void bpf_tramp_sets_unlock(void)
+{
+	mutex_unlock(&bpf_tramp_sets_mutex);
+}
+
+/**
+ * bpf_tramp_pin - a function's dedicated trampoline is to get a program
+ * @tr: the dedicated trampoline
+ *
+ * If links cover the function, their programs are added to @tr, if they are not there.
  * The site branches to its set until the caller has patched it to @tr's image
  * and calls bpf_tramp_pin_commit(), or bpf_tramp_pin_abort() if that failed.
  * bpf_tramp_pin_pending() tells the caller that it is ftrace's already.
  *
- * Context: may sleep; takes bpf_tramp_sets_mutex; the caller holds @tr's lock.
+ * Context: may sleep; bpf_tramp_sets_mutex and @tr's lock are held.
  * Return: 0, also if there is nothing to do; -EBUSY if the function has another
  *         dedicated trampoline (by another BTF id) or @tr is for another model;
  *         -ENOMEM.
@@ -1462,30 +1563,27 @@ int bpf_tramp_pin(struct bpf_trampoline *tr)
 	struct bpf_tramp_class class;
 	struct bpf_tramp_site *site;
 	struct bpf_tramp_set *set;
-	int err = 0;
+	int err;
 
-	mutex_lock(&bpf_tramp_sets_mutex);
+	lockdep_assert_held(&bpf_tramp_sets_mutex);
 	site = site_find_ip(tr->ip);
 	if (!site || tr->set)
-		goto unlock;
+		return 0;
 
-	err = -EBUSY;
 	bpf_tramp_tr_class(tr, &class);
-	if (site->set->class.pin || !class_equal(&class, &site->set->class))
-		goto unlock;
+	if (site->set->class.pin ||
+	    (!list_empty(&site->set->tuples) && !class_equal(&class, &site->set->class)))
+		return -EBUSY;
 
-	err = -ENOMEM;
 	class.pin = tr;
 	set = set_alloc(&class, BPF_TRAMP_KIND_ENTRY);
 	if (!set)
-		goto unlock;
+		return -ENOMEM;
 	err = set_copy_tuples(set, site->set, site);
 	if (!err)
 		err = set_load(set);
 	if (err)
 		set_free(set);
-unlock:
-	mutex_unlock(&bpf_tramp_sets_mutex);
 	return err;
 }
 
@@ -1508,7 +1606,7 @@ bool bpf_tramp_pin_pending(struct bpf_trampoline *tr)
  *
  * Does nothing if bpf_tramp_pin() had nothing to do.
  *
- * Context: takes bpf_tramp_sets_mutex; the caller holds @tr's lock.
+ * Context: @tr's lock is held, and bpf_tramp_sets_mutex since bpf_tramp_pin().
  */
 void bpf_tramp_pin_commit(struct bpf_trampoline *tr)
 {
@@ -1517,7 +1615,7 @@ void bpf_tramp_pin_commit(struct bpf_trampoline *tr)
 
 	if (!bpf_tramp_pin_pending(tr))
 		return;
-	mutex_lock(&bpf_tramp_sets_mutex);
+	lockdep_assert_held(&bpf_tramp_sets_mutex);
 	set = tr->set;
 	site = site_find_ip(tr->ip);
 	from = site->set;
@@ -1531,12 +1629,11 @@ void bpf_tramp_pin_commit(struct bpf_trampoline *tr)
 	from->left = true;
 	set_insert(set);
 	if (list_empty(&set->tuples))
-		/* @from had lost its last link, but could not leave ftrace */
+		/* @from has lost its last link, and all is not tidy yet */
 		mark_untidy(set);
 	if (!--from->nr_sites)
 		set_free(from);
 	ghosts_prune();
-	mutex_unlock(&bpf_tramp_sets_mutex);
 }
 
 /**
@@ -1546,15 +1643,14 @@ void bpf_tramp_pin_commit(struct bpf_trampoline *tr)
  *
  * Does nothing if bpf_tramp_pin() had nothing to do.
  *
- * Context: takes bpf_tramp_sets_mutex; the caller holds @tr's lock.
+ * Context: @tr's lock is held, and bpf_tramp_sets_mutex since bpf_tramp_pin().
  */
 void bpf_tramp_pin_abort(struct bpf_trampoline *tr)
 {
 	if (!bpf_tramp_pin_pending(tr))
 		return;
-	mutex_lock(&bpf_tramp_sets_mutex);
+	lockdep_assert_held(&bpf_tramp_sets_mutex);
 	set_free(tr->set);
-	mutex_unlock(&bpf_tramp_sets_mutex);
 }
 
 /**
@@ -1563,127 +1659,123 @@ void bpf_tramp_pin_abort(struct bpf_trampoline *tr)
  *
  * The site returns to a shared set when sets can serve all its programs again.
  *
- * Context: may sleep; takes bpf_tramp_sets_mutex; the caller holds @tr's lock.
+ * Context: may sleep; @tr's lock is held, and bpf_tramp_sets_mutex if the function is
+ *          a site.
  * Return: true if so: the caller has nothing to do. Otherwise the trampoline is
  *         the caller's to update.
  */
 bool bpf_tramp_unpin(struct bpf_trampoline *tr)
 {
-	struct bpf_tramp_set *set;
-	bool unpin = false;
+	LIST_HEAD(one);
 
-	mutex_lock(&bpf_tramp_sets_mutex);
-	set = tr->set;
-	if (set && !bpf_tramp_tr_has_own_progs(tr)) {
-		unpin = true;
-		mark_untidy(set);
-		tidy(set);
-	}
-	mutex_unlock(&bpf_tramp_sets_mutex);
-	return unpin;
+	if (!tr->set || bpf_tramp_tr_has_own_progs(tr))
+		return false;
+	lockdep_assert_held(&bpf_tramp_sets_mutex);
+	mark_untidy(tr->set);
+	list_move(&tr->set->work, &one);
+	if (tidy_sets(&one))
+		bpf_tramp_tidy_later();
+	return true;
 }
 
-static int site_change_class(struct bpf_tramp_site *site, const struct bpf_tramp_class *class)
+/* Move a site that is in a shared set to one of its own. */
+static int site_leave(struct bpf_tramp_site *site, const struct bpf_tramp_class *class)
 {
 	struct bpf_tramp_set *from = site->set, *to;
-	struct bpf_tramp_thunks *thunks = NULL;
 	struct bpf_tramp_batch *batch;
-	LIST_HEAD(sites);
-	int err = 0;
+	int err;
 
-	to = set_find(class, &from->tuples) ?: leader_alloc(class, from, site);
+	to = leader_alloc(class, from, site);
 	if (!to)
 		return -ENOMEM;
-	if (!to->live)
-		err = set_prepare(to);
+	err = set_prepare(to);
 	if (err)
 		goto out;
-
-	list_move(&site->list, &sites);
-	err = sites_make_thunks(&sites, 1, to, &thunks);
-	if (err)
-		goto out_back;
 	err = -ENOMEM;
 	batch = bpf_tramp_batch_alloc(1);
 	if (!batch)
-		goto out_back;
-	sites_patch(&sites, batch, to, thunks);
-	err = batch_finish(batch, BPF_TRAMP_BATCH_MOD_LOCKED);
+		goto out;
+	bpf_tramp_batch_site(batch, site->ip, bpf_tramp_set_addr(to));
+	err = batch_finish(batch, BPF_TRAMP_BATCH_MOD);
 	if (err)
-		goto out_back;
+		goto out;
 
-	if (!to->live)
-		set_commit(to);
-	sites_join(&sites, to, thunks);
-	to->nr_sites++;
+	set_commit(to);
+	list_move(&site->list, &to->sites);
+	site_put_thunk(site);
+	site->set = to;
+	to->nr_sites = 1;
 	from->left = true;
 	if (!--from->nr_sites)
 		set_free(from);
 	return 0;
-
-out_back:
-	sites_drop_thunks(&thunks);
-	list_splice(&sites, &from->sites);
 out:
-	if (!to->live) {
-		set_abort(to);
-		set_free(to);
-	}
+	set_abort(to);
+	set_free(to);
 	return err;
 }
 
-/**
- * bpf_tramp_ipmodify_expected - may the site be patched?
- * @ip: ftrace location of a function that a livepatch shares
- *
- * Context: ftrace asks while it patches sites for the caller of this file.
- * Return: 0, or -EAGAIN if the livepatch came since the set was chosen.
- */
-int bpf_tramp_ipmodify_expected(unsigned long ip)
+/* Take a site that no link covers any more out of ftrace before the others. */
+static int site_drop(struct bpf_tramp_site *site)
 {
-	struct bpf_tramp_site *site;
+	struct bpf_tramp_set *set = site->set;
+	struct bpf_tramp_batch *batch;
+	int err;
 
-	lockdep_assert_held(&bpf_tramp_sets_mutex);
-	site = site_find_ip(ip);
-	return site && site->ipmodify ? 0 : -EAGAIN;
+	batch = bpf_tramp_batch_alloc(1);
+	if (!batch)
+		return -ENOMEM;
+	bpf_tramp_batch_site(batch, site->ip, site_addr(set, site->thunk));
+	err = batch_finish(batch, BPF_TRAMP_BATCH_DEL);
+	if (err)
+		return err;
+
+	if (set->nr_sites == 1) {
+		set_forget(set);
+		return 0;
+	}
+	site_put_thunk(site);
+	list_del(&site->list);
+	set->nr_sites--;
+	site_free(site);
+	return 0;
 }
 
 /**
  * bpf_tramp_ipmodify - a livepatch comes to a function, or has gone
- * @ip: ftrace location
- * @on: it comes
+ * @ip: ftrace location; bpf_tramp_ip_is_modified() tells which
  *
- * If the news that it has gone gets lost by an error, the site keeps its set of
- * its own, which is as good, until it runs no program or the next one comes.
+ * Before a livepatch is registered the site leaves its set: in a body of its own
+ * it returns to where the livepatch lets it. One that no link covers any more leaves
+ * ftrace. After a livepatch the site comes back when all is tidied up.
  *
- * Context: may sleep; ftrace's direct_mutex is held.
- * Return: 0, or an error, with the site where it was: -EAGAIN if sets are being
- *         changed, -ENOMEM, or what ftrace returned.
+ * Context: may sleep; takes bpf_tramp_sets_mutex.
+ * Return: 0; or, if one comes, -ENOMEM or what ftrace returned, with the site where
+ *         it was.
  */
-int bpf_tramp_ipmodify(unsigned long ip, bool on)
+int bpf_tramp_ipmodify(unsigned long ip)
 {
 	struct bpf_tramp_class class;
 	struct bpf_tramp_site *site;
-	int err = 0;
+	struct bpf_tramp_set *set;
 
-	if (!mutex_trylock(&bpf_tramp_sets_mutex))
-		return -EAGAIN;
+	guard(mutex)(&bpf_tramp_sets_mutex);
 	site = site_find_ip(ip);
-	if (!site || site->ipmodify == on)
-		goto unlock;
-
-	site->ipmodify = on;
-	/* a dedicated trampoline knows its function, one without programs does nothing */
-	if (site->set->class.pin || list_empty(&site->set->tuples))
-		goto unlock;
-	class = site->set->class;
+	if (!site)
+		return 0;
+	set = site->set;
+	if (list_empty(&set->tuples) && set_is_shareable(set))
+		return bpf_tramp_ip_is_modified(ip) ? site_drop(site) : 0;
+	class = set->class;
 	class.solo = site_solo(site, &class);
-	err = site_change_class(site, &class);
-	if (err)
-		site->ipmodify = !on;
-unlock:
-	mutex_unlock(&bpf_tramp_sets_mutex);
-	return err;
+	/* a dedicated trampoline knows its function */
+	if (class.pin || class.solo == set->class.solo)
+		return 0;
+	if (class.solo)
+		return site_leave(site, &class);
+	mark_untidy(set);
+	bpf_tramp_tidy_later();
+	return 0;
 }
 
 /**

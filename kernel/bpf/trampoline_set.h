@@ -35,11 +35,15 @@
  *
  *   for each tuple of the link
  *           jump over its program in the set's images, drop the tuple
- *   tidy:   sets which are equal now are merged, the smaller part repatched;
- *           sites without programs leave ftrace; bodies are regenerated
  *
- * The first step of detach cannot fail, and is all that its caller relies on.
- * What tidy cannot do for lack of memory the next change does.
+ * That cannot fail. A worker tidies soon, for all links that left meanwhile:
+ *
+ *   merge sets which are equal now	(the smaller part is repatched)
+ *   take sites without programs out of ftrace
+ *   generate the bodies that have programs which are gone
+ *
+ * The next attach begins with that, too. What tidying cannot do, for lack of memory
+ * say, it does the next time.
  *
  * A function which also has programs that sets do not serve (a single fentry,
  * fexit, fmod_ret, fsession or LSM program) has a dedicated trampoline, which
@@ -51,12 +55,13 @@
  * in a set of its own, too, whose class and body have its address. A set of one
  * site needs no entry: the site branches to the body.
  *
- * Locking: all of it is serialized by bpf_tramp_sets_mutex, taken inside the
- * trampoline pool locks and outside ftrace's direct_mutex. Attach and detach
- * hold all pool locks, as they change programs and images of many trampolines.
- * Pinning and unpinning hold that of the dedicated trampoline; they change no
- * list and no image of a shared one. A livepatch comes and goes with
- * direct_mutex held, so bpf_tramp_ipmodify() only tries to take the mutex.
+ * Locking: bpf_tramp_sets_mutex serializes all of it, and protects the shared
+ * trampolines. It is taken outside of the trampoline pool locks and of ftrace's
+ * direct_mutex. Links that come and go hold no pool lock. Who changes a dedicated
+ * trampoline takes the mutex before its pool lock if the function is a site, and
+ * only then: bpf_tramp_ip_is_site() tells. So a function becomes a site before it
+ * is seen what it runs, which waits for the pool lock once, and is one until all
+ * else of it has gone.
  */
 
 /**
@@ -162,7 +167,7 @@ struct bpf_tramp_tuple {
 };
 
 /**
- * struct bpf_tramp_site - a function that some link covers
+ * struct bpf_tramp_site - a function that some link covers, or has covered until now
  * @ip_node: in the table by ip
  * @ip: ftrace location
  * @set: what it runs
@@ -173,7 +178,6 @@ struct bpf_tramp_tuple {
  * @btf_id: id in that
  * @checked: attach types that have been seen to suit the function
  * @requested: while a link attaches: it covers the site
- * @ipmodify: a livepatch shares the function
  *
  * There is one for each traced function, so its size counts.
  */
@@ -188,7 +192,6 @@ struct bpf_tramp_site {
 	u32 btf_id:26;
 	u32 checked:4;
 	u32 requested:1;
-	u32 ipmodify:1;
 };
 
 /**
@@ -239,10 +242,13 @@ struct bpf_tramp_site *bpf_tramp_site_find(u32 obj_id, u32 btf_id);
 int bpf_tramp_sets_attach(struct bpf_link *link, struct list_head *tuples,
 			  struct bpf_tramp_req *reqs, u32 cnt, bool cookies, bool skip);
 void bpf_tramp_sets_detach(struct list_head *tuples);
-void bpf_tramp_sets_tidy(void);
-int bpf_tramp_ipmodify(unsigned long ip, bool on);
-int bpf_tramp_ipmodify_expected(unsigned long ip);
+int bpf_tramp_sets_tidy(void);
+int bpf_tramp_sets_leave(bool (*in)(unsigned long ip, void *data), void *data);
+int bpf_tramp_ipmodify(unsigned long ip);
 
+bool bpf_tramp_ip_is_site(unsigned long ip);
+bool bpf_tramp_sets_lock(unsigned long ip);
+void bpf_tramp_sets_unlock(void);
 int bpf_tramp_pin(struct bpf_trampoline *tr);
 void bpf_tramp_pin_commit(struct bpf_trampoline *tr);
 void bpf_tramp_pin_abort(struct bpf_trampoline *tr);
@@ -257,7 +263,6 @@ bool bpf_tramp_unpin(struct bpf_trampoline *tr);
 enum bpf_tramp_batch_op {
 	BPF_TRAMP_BATCH_ADD,
 	BPF_TRAMP_BATCH_MOD,
-	BPF_TRAMP_BATCH_MOD_LOCKED,	/* ftrace's direct_mutex is held */
 	BPF_TRAMP_BATCH_DEL,
 };
 
@@ -265,8 +270,6 @@ struct bpf_tramp_batch;
 
 bool bpf_tramp_ip_is_modified(unsigned long ip);
 bool bpf_tramp_ip_is_taken(unsigned long ip);
-int bpf_tramp_ip_get(unsigned long ip);
-void bpf_tramp_ip_put(unsigned long ip);
 struct bpf_tramp_batch *bpf_tramp_batch_alloc(u32 nr);
 void bpf_tramp_batch_site(struct bpf_tramp_batch *batch, unsigned long ip, unsigned long addr);
 int bpf_tramp_batch_run(struct bpf_tramp_batch *batch, enum bpf_tramp_batch_op op);
@@ -284,6 +287,7 @@ unsigned long bpf_tramp_thunk_addr(const struct bpf_tramp_set *set, unsigned lon
 void bpf_tramp_thunk_put(struct bpf_tramp_set *set, unsigned long thunk);
 bool bpf_tramp_thunks_are_wasted(struct bpf_tramp_set *set);
 void bpf_tramp_tidy_later(void);
+bool bpf_tramp_queue(struct work_struct *work);
 void bpf_tramp_wait(void);
 
 struct bpf_tramp_cookies *bpf_tramp_cookies_alloc(u32 first, u32 nr);

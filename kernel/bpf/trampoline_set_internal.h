@@ -8,6 +8,7 @@
 
 #include <linux/bpf.h>
 #include <linux/btf.h>
+#include <linux/cleanup.h>
 #include <linux/hashtable.h>
 #include <linux/idr.h>
 #include <linux/jhash.h>
@@ -17,6 +18,7 @@
 #include <linux/mutex.h>
 #include <linux/sched.h>
 #include <linux/slab.h>
+#include <linux/spinlock.h>
 #include <linux/xarray.h>
 
 #include "trampoline_set.h"

@@ -28,6 +28,8 @@
 /* What the trampoline of a set with thunks has more */
 struct bpf_tramp_gate {
 	struct list_head blocks;
+	struct bpf_trampoline *tr;
+	struct work_struct reap;
 	void *image;		/* the gate, in the first block */
 	u32 seq;		/* number of the last image */
 	u32 nr_used;		/* thunks of sites */
@@ -48,8 +50,8 @@ struct bpf_tramp_gate {
  * @nr_used: number of those that sites branch to
  * @first: number of the first image that the thunks can have been used with
  * @last: number of the last one, if @dead
- * @rcu: for @dead
- * @work: the same
+ * @rcu: for @dead, then to free it
+ * @work: for @dead
  */
 struct bpf_tramp_thunks {
 	struct list_head list;
@@ -69,20 +71,6 @@ struct bpf_tramp_thunks {
 		struct work_struct work;
 	};
 };
-
-/**
- * bpf_tramp_gate_alloc - a trampoline is to have thunks
- *
- * Return: its gate, or NULL if there is no memory.
- */
-struct bpf_tramp_gate *bpf_tramp_gate_alloc(void)
-{
-	struct bpf_tramp_gate *gate = kzalloc_obj(*gate);
-
-	if (gate)
-		INIT_LIST_HEAD(&gate->blocks);
-	return gate;
-}
 
 /**
  * bpf_tramp_gate_prepare - number a new image
@@ -234,6 +222,9 @@ void bpf_tramp_thunks_free(struct bpf_tramp_thunks *thunks)
 {
 	struct bpf_tramp_gate *gate = thunks->tr->gate;
 
+	/* where it has died in the middle, functions may still branch here */
+	if (ftrace_is_dead())
+		return;
 	if (!list_empty(&thunks->list)) {
 		list_del(&thunks->list);
 		bpf_ksym_del(&thunks->ksym);
@@ -250,28 +241,54 @@ void bpf_tramp_thunks_free(struct bpf_tramp_thunks *thunks)
 	kfree_rcu(thunks, rcu);
 }
 
-/**
- * bpf_tramp_gate_reap - free thunks that cannot be in use any more
- * @tr: trampoline that has lost an image
- *
- * Context: may sleep; takes bpf_tramp_sets_mutex; the caller holds @tr's lock.
- */
-void bpf_tramp_gate_reap(struct bpf_trampoline *tr)
+/* Free thunks that cannot be in use any more. */
+static void gate_reap(struct bpf_trampoline *tr)
 {
 	struct bpf_tramp_thunks *thunks, *tmp;
-	struct bpf_tramp_image *im;
-	bool used;
 
+	list_for_each_entry_safe(thunks, tmp, &tr->gate->blocks, list)
+		if (thunks->dead && !bpf_trampoline_has_image(tr, thunks->first, thunks->last))
+			bpf_tramp_thunks_free(thunks);
+}
+
+static void gate_reap_work(struct work_struct *work)
+{
+	struct bpf_tramp_gate *gate = container_of(work, struct bpf_tramp_gate, reap);
+	struct bpf_trampoline *tr = gate->tr;
+
+	scoped_guard(mutex, &bpf_tramp_sets_mutex)
+		gate_reap(tr);
+	bpf_trampoline_put(tr);
+}
+
+/**
+ * bpf_tramp_gate_reap_later - free thunks that cannot be in use any more, soon
+ * @tr: trampoline that has lost an image; the caller has a reference
+ */
+void bpf_tramp_gate_reap_later(struct bpf_trampoline *tr)
+{
 	if (!tr->gate)
 		return;
-	guard(mutex)(&bpf_tramp_sets_mutex);
-	list_for_each_entry_safe(thunks, tmp, &tr->gate->blocks, list) {
-		used = !thunks->dead;
-		list_for_each_entry(im, &tr->images, list)
-			used |= im->seq >= thunks->first && im->seq <= thunks->last;
-		if (!used)
-			bpf_tramp_thunks_free(thunks);
-	}
+	bpf_tramp_tr_get(tr);
+	if (!bpf_tramp_queue(&tr->gate->reap))
+		bpf_trampoline_put(tr);
+}
+
+/**
+ * bpf_tramp_gate_alloc - a trampoline is to have thunks
+ * @tr: the trampoline, gets the gate
+ *
+ * Return: 0 or -ENOMEM.
+ */
+int bpf_tramp_gate_alloc(struct bpf_trampoline *tr)
+{
+	tr->gate = kzalloc_obj(*tr->gate);
+	if (!tr->gate)
+		return -ENOMEM;
+	INIT_LIST_HEAD(&tr->gate->blocks);
+	INIT_WORK(&tr->gate->reap, gate_reap_work);
+	tr->gate->tr = tr;
+	return 0;
 }
 
 /**
@@ -294,14 +311,12 @@ static void thunks_dead_work(struct work_struct *work)
 	struct bpf_tramp_thunks *thunks = container_of(work, struct bpf_tramp_thunks, work);
 	struct bpf_trampoline *tr = thunks->tr;
 
-	bpf_trampoline_lock_all();
 	scoped_guard(mutex, &bpf_tramp_sets_mutex) {
 		thunks->dead = true;
 		thunks->last = tr->gate->seq;
 		tr->gate->nr_dead += thunks->nr;
+		gate_reap(tr);
 	}
-	bpf_tramp_gate_reap(tr);
-	bpf_trampoline_unlock_all();
 	bpf_trampoline_put(tr);
 }
 
@@ -310,7 +325,7 @@ static void thunks_dead_rcu(struct rcu_head *rcu)
 	struct bpf_tramp_thunks *thunks = container_of(rcu, struct bpf_tramp_thunks, rcu);
 
 	INIT_WORK(&thunks->work, thunks_dead_work);
-	schedule_work(&thunks->work);
+	bpf_tramp_queue(&thunks->work);
 }
 
 /**

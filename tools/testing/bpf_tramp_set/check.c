@@ -89,6 +89,8 @@ static struct bpf_tramp_image *fn_image(struct fn *fn, bool meanwhile)
 		return NULL;
 	if (thunk) {
 		CHECK(thunk->used && thunk->ip == fn->ip);
+		/* it would call what a livepatch has replaced */
+		CHECK(!thunk->calls_orig || !fn->patched);
 		im = thunk_tr(thunk)->gate;
 		CHECK(im && !im->jump);
 	} else {
@@ -264,13 +266,11 @@ static void check_sites(bool tidied)
 		if (!site) {
 			CHECK(!fn->tr || !fn->tr->set);
 			CHECK(!!fn->branch == !!fn->nr);
-			CHECK(!fn->refs);
 			continue;
 		}
 		nr_sites++;
 		CHECK(site->ip == fn->ip && !site->requested);
 		CHECK(!site->thunk == !thunk_find(fn->branch));
-		CHECK(fn->refs == 1);
 		if (site->thunk)
 			CHECK(bpf_tramp_thunk_addr(site->set, site->thunk) == fn->branch);
 		nr_numbers += !!site->nr;

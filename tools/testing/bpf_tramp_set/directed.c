@@ -345,15 +345,19 @@ static void test_pin_other_id(void)
 	CHECK(!single_on(0, 0));
 	other = tr_new(&world.fns[0]);
 	other->ip = world.fns[0].ip;
+	CHECK(bpf_tramp_sets_lock(other->ip));
 	CHECK(bpf_tramp_pin(other) == -EBUSY);
 	CHECK(!bpf_tramp_pin_pending(other) && !other->nr_progs);
 	bpf_tramp_pin_abort(other);
+	bpf_tramp_sets_unlock();
 	bpf_tramp_tr_put(other);
 
 	other = tr_new(&world.fns[1]);
 	other->ip = world.fns[1].ip;
 	world.fns[1].class.model.nr_args++;
+	CHECK(bpf_tramp_sets_lock(other->ip));
 	CHECK(bpf_tramp_pin(other) == -EBUSY);
+	bpf_tramp_sets_unlock();
 	world.fns[1].class.model.nr_args--;
 	bpf_tramp_tr_put(other);
 	test_end();
@@ -361,9 +365,6 @@ static void test_pin_other_id(void)
 
 static void test_livepatch(void)
 {
-	struct single s = { .fn = &world.fns[2] };
-	struct bpf_tramp_site *site;
-
 	test_begin("a function that a livepatch shares has a body of its own");
 	world_init(4, 1, 12);
 	links_init(2, 0, 0);
@@ -392,26 +393,6 @@ static void test_livepatch(void)
 	CHECK(!op_ipmodify(&world.fns[3], false));
 	single_off(3, 0);
 	CHECK(nr_sets() == 2);
-
-	/* and while the function is on the way to one */
-	CHECK(!single_prepare(&s));
-	CHECK(!bpf_tramp_ipmodify(s.fn->ip, true));
-	s.fn->ipmodify = true;
-	site = site_find_ip(s.fn->ip);
-	CHECK(site->set->class.solo && !site->set->class.pin);
-	single_abort(&s);
-	check_all();
-	CHECK(!single_prepare(&s));
-	CHECK(!bpf_tramp_ipmodify(s.fn->ip, false));
-	s.fn->ipmodify = false;
-	single_patch(&s);
-	single_commit(&s);
-	check_all();
-
-	/* not while sets are being changed */
-	mutex_lock(&bpf_tramp_sets_mutex);
-	CHECK(bpf_tramp_ipmodify(world.fns[0].ip, true) == -EAGAIN);
-	mutex_unlock(&bpf_tramp_sets_mutex);
 	test_end();
 }
 
@@ -565,6 +546,124 @@ static void test_stuck(void)
 	test_end();
 }
 
+static void test_late(void)
+{
+	test_begin("close() patches no site; tidied up once for links that go together");
+	world_init(8, 1, 12);
+	links_init_kinds(4, 0, 0, 0x1);
+	CHECK(!attach_mask(0, 0xff, 0));
+	CHECK(!attach_mask(1, 0x0f, 0));
+	CHECK(!attach_mask(2, 0x3f, 0));
+	op_stop(links[2]);
+	op_stop(links[1]);
+	CHECK(nr_sets() == 3);
+	op_tidy();
+	CHECK(nr_sets() == 1 && world.sites_moved == 4 && world.generated == 1);
+
+	/* the next attach takes over */
+	op_stop(links[0]);
+	CHECK(!attach_mask(3, 0x0f, 0));
+	CHECK(nr_sets() == 1 && world.sites_deleted == 8 && world.sites_added == 4);
+
+	/* a single program comes, and goes */
+	op_stop(links[3]);
+	CHECK(!single_on(0, 0));
+	op_tidy();
+	CHECK(!nr_sets() && world.sites_deleted == 3);
+	single_off(0, 0);
+	CHECK(!attach_mask(3, 0x0f, 0));
+	CHECK(!single_on(0, 0));
+	op_stop(links[3]);
+	single_off(0, 0);
+	op_tidy();
+	CHECK(!nr_sets());
+	test_end();
+}
+
+static void test_late_livepatch(void)
+{
+	test_begin("a livepatch comes and goes between close() and tidying up");
+	world_init(8, 1, 12);
+	links_init_kinds(2, 0, 0, 0x3);
+	CHECK(!attach_mask(0, 0xff, 0));
+	op_stop(links[0]);
+	CHECK(!op_ipmodify(&world.fns[0], true));
+	CHECK(!world.fns[0].branch && world.sites_deleted == 1 && nr_sets() == 1);
+	CHECK(!op_ipmodify(&world.fns[0], false));
+	CHECK(!op_ipmodify(&world.fns[1], true));
+	CHECK(!single_on(1, 0));
+	CHECK(!attach_mask(1, 0x0f, 0));
+	op_stop(links[1]);
+	single_off(1, 0);
+	op_tidy();
+	CHECK(!nr_sets());
+
+	/* a dedicated trampoline that could not go */
+	CHECK(!op_ipmodify(&world.fns[1], false));
+	CHECK(!attach_mask(1, 0x0f, 0));
+	CHECK(!single_on(1, 0));
+	op_stop(links[1]);
+	fault_set(1, true);
+	single_off(1, 0);
+	CHECK(world.fns[1].branch);
+	CHECK(!op_ipmodify(&world.fns[1], true));
+	CHECK(!world.fns[1].branch);
+	test_end();
+}
+
+static bool is_odd(unsigned long ip, void *data)
+{
+	return (fn_by_ip(ip) - world.fns) & 1;
+}
+
+static void test_leave(void)
+{
+	test_begin("functions of a module that goes are no sites any more");
+	world_init(8, 2, 12);
+	links_init_kinds(2, 0, 0, 0x2);
+	CHECK(!attach_mask(0, 0xaa, 0));
+	CHECK(!attach_mask(1, 0x55, 0));
+	op_stop(links[1]);
+	op_stop(links[0]);
+	/* of the two links' sets only the one's have to go */
+	fault_set(1, false);
+	CHECK(bpf_tramp_sets_leave(is_odd, NULL) == -ENOMEM);
+	check_all();
+	CHECK(!bpf_tramp_sets_leave(is_odd, NULL));
+	check_all();
+	CHECK(nr_sets() == 2 && !site_find_ip(world.fns[1].ip) && site_find_ip(world.fns[0].ip));
+	test_end();
+}
+
+static void test_one_stuck(void)
+{
+	test_begin("a site that cannot be patched is in nobody else's way");
+	world_init(8, 1, 12);
+	links_init(5, 0, 0);
+	CHECK(!attach_mask(0, 0x0f, 0));
+	CHECK(!attach_mask(1, 0x01, 0));
+	CHECK(!attach_mask(2, 0x70, 0));
+	CHECK(!attach_mask(3, 0x40, 0));
+	world.stuck = &world.fns[0];
+	op_stop(links[1]);
+	op_stop(links[3]);
+	CHECK(nr_sets() == 4);
+	op_tidy();
+	CHECK(nr_sets() == 3 && world.sites_moved == 1);
+	CHECK(!attach_mask(4, 0xf0, 0));
+	op_stop(links[4]);
+	nr_reqs = 0;
+	req_add(&world.fns[0], 0);
+	req_add(&world.fns[7], 0);
+	CHECK(bpf_tramp_sets_attach(links[4], &links[4]->tuples, reqs, nr_reqs, false,
+				    false) == -EAGAIN);
+	check_all();
+	world.stuck = NULL;
+	op_tidy();
+	CHECK(nr_sets() == 2);
+	test_end();
+}
+
 static void test_directed(void)
 {
 	test_one_link();
@@ -590,4 +689,8 @@ static void test_directed(void)
 	test_fault_single(false);
 	test_fault_single(true);
 	test_stuck();
+	test_late();
+	test_late_livepatch();
+	test_leave();
+	test_one_stuck();
 }

@@ -101,17 +101,6 @@ static void reqs_want(struct bpf_link *link, int *expect)
 	}
 }
 
-/* A module that is going takes its function out, too; the model cannot know. */
-static void reqs_got(struct bpf_link *link)
-{
-	u32 i;
-
-	link->want = 0;
-	for (i = 0; i < nr_reqs; i++)
-		if (!reqs[i].err)
-			req_want(link, &reqs[i]);
-}
-
 /* The request that an attach was refused for is marked, or those left out. */
 static void check_refused(struct bpf_link *link, int err, const int *expect)
 {
@@ -152,14 +141,12 @@ static int op_attach(struct bpf_link *link)
 		CHECK(err == reqs_aliased());
 		err = 0;
 	}
-	if (fault.fired) {
-		CHECK(err || skip);
-		if (!err)
-			reqs_got(link);
-	} else {
+	if (!fault.fired || !err) {
 		check_refused(link, err, expect);
 		CHECK(skip || attach_may_return(link, err));
 	}
+	/* tidying may fail for sets that the link does not touch */
+	CHECK(!fault.fired || err || !before.tidied);
 	if (err) {
 		CHECK(list_empty(&link->tuples));
 		check_gone(link);
@@ -169,36 +156,57 @@ static int op_attach(struct bpf_link *link)
 		for (i = 0; i < world.nr_fns; i++)
 			if (link->want & (1U << i))
 				model_add(&world.fns[i], link, link->cookie[i]);
-		CHECK(list_empty(&untidy));
-		if (before.tidied)
+		if (before.tidied) {
+			CHECK(list_empty(&untidy));
 			check_moves(true);
+		}
 	}
-	if (!injected)
+	if (!injected && !world.stuck)
 		CHECK(list_empty(&untidy));
+	/* the worker knows of what is left */
+	CHECK(list_empty(&untidy) || world.tidy_later || !before.tidied);
+	world.tidy_later = false;
 	fault_set(0, false);
 	check_all();
 	return err;
 }
 
-static void op_detach(struct bpf_link *link)
+/* The program stops, at once and always. */
+static void op_stop(struct bpf_link *link)
 {
 	u32 i;
 
 	CHECK(link->attached);
 	link->busy = true;
 	ops_begin();
+	fault.calls = 0;
 	bpf_tramp_sets_detach(&link->tuples);
+	CHECK(!fault.calls);
 	link->attached = false;
 	for (i = 0; i < world.nr_fns; i++)
 		model_del(&world.fns[i], link);
 	link->busy = false;
 	CHECK(list_empty(&link->tuples));
+	CHECK(!world.sites_moved && !world.sites_deleted && !world.switched && !world.generated);
 	check_gone(link);
-	if (!fault.fired) {
-		CHECK(list_empty(&untidy));
-		if (before.tidied)
-			check_moves(false);
-	}
+	check_all();
+}
+
+/* What is untidy is tidy after it, or a fault is the reason. */
+static void tidy_and_check(void)
+{
+	int err = bpf_tramp_sets_tidy();
+
+	CHECK(!err || fault.fired || world.stuck);
+	CHECK(err || list_empty(&untidy));
+}
+
+static void op_detach(struct bpf_link *link)
+{
+	op_stop(link);
+	tidy_and_check();
+	if (!fault.fired && before.tidied)
+		check_moves(false);
 	fault_set(0, false);
 	check_all();
 }
@@ -206,9 +214,7 @@ static void op_detach(struct bpf_link *link)
 static void op_tidy(void)
 {
 	ops_begin();
-	bpf_tramp_sets_tidy();
-	if (!fault.fired)
-		CHECK(list_empty(&untidy));
+	tidy_and_check();
 	fault_set(0, false);
 	check_all();
 }
@@ -223,7 +229,22 @@ struct single {
 	u32 slot;
 	struct bpf_trampoline *tr;
 	struct bpf_tramp_image *im;
+	bool sets;		/* are locked */
 };
+
+/* As trampoline_lock_sets() does */
+static void single_lock(struct single *s)
+{
+	s->sets = bpf_tramp_sets_lock(s->fn->ip);
+	world.locked = s->tr;
+}
+
+static void single_unlock(struct single *s)
+{
+	world.locked = NULL;
+	if (s->sets)
+		bpf_tramp_sets_unlock();
+}
 
 static void single_del_prog(struct single *s)
 {
@@ -235,29 +256,21 @@ static int single_prepare(struct single *s)
 {
 	int err;
 
-	s->tr = tr_lookup(s->fn);
 	s->im = NULL;
-	world.locked = s->tr;
-	if (!s->tr->nr_own) {
-		err = bpf_tramp_pin(s->tr);
-		if (err)
-			goto out_put;
-	}
+	err = s->sets ? bpf_tramp_pin(s->tr) : 0;
+	if (err)
+		return err;
 	err = bpf_tramp_tr_add(s->tr, &s->fn->own_node[s->slot]);
 	if (err)
 		goto out_abort;
 	s->tr->nr_own++;
 	s->im = image_generate(s->tr);
-	world.locked = NULL;
 	if (s->im)
 		return 0;
 	err = -ENOMEM;
 	single_del_prog(s);
 out_abort:
 	bpf_tramp_pin_abort(s->tr);
-out_put:
-	world.locked = NULL;
-	bpf_tramp_tr_put(s->tr);
 	return err;
 }
 
@@ -266,7 +279,6 @@ static void single_abort(struct single *s)
 	single_del_prog(s);
 	image_free(s->im);
 	bpf_tramp_pin_abort(s->tr);
-	bpf_tramp_tr_put(s->tr);
 }
 
 static void single_patch(struct single *s)
@@ -287,59 +299,46 @@ static void single_commit(struct single *s)
 	image_activate(s->im);
 	if (old)
 		image_put(old);
-	world.locked = s->tr;
 	bpf_tramp_pin_commit(s->tr);
-	world.locked = NULL;
 	CHECK(!bpf_tramp_pin_pending(s->tr));
 	model_add(s->fn, &s->fn->own_link[s->slot], 0);
 	s->fn->nr_own++;
 }
 
-/* One program each on, for several functions at once. */
-static int op_single_on(struct single *singles, u32 nr)
+static int single_attach(struct single *s)
 {
-	bool tidied = list_empty(&untidy), full = false;
-	struct single *s, *end = singles + nr;
-	int err = 0;
+	struct bpf_link *link = &s->fn->own_link[s->slot];
+	bool tidied = list_empty(&untidy), full = s->fn->nr >= world.max_progs;
+	int err;
 
 	ops_begin();
-	for (s = singles; s < end; s++) {
-		s->fn->own_link[s->slot].busy = true;
-		s->fn->own_link[s->slot].want = 1U << (s->fn - world.fns);
-		full |= s->fn->nr >= world.max_progs;
-	}
-	for (s = singles; s < end; s++) {
-		err = single_prepare(s);
-		if (err)
-			goto abort;
-	}
+	link->busy = true;
+	link->want = 1U << (s->fn - world.fns);
+	s->tr = tr_lookup(s->fn);
+	single_lock(s);
+	err = single_prepare(s);
 	check_meanwhile();
-	if (should_fail()) {
+	if (!err && should_fail()) {
 		err = -EIO;
-		goto abort;
-	}
-	for (s = singles; s < end; s++)
-		single_patch(s);
-	check_meanwhile();
-	for (s = singles; s < end; s++)
-		single_commit(s);
-	goto out;
-abort:
-	while (s-- > singles)
 		single_abort(s);
-	for (s = singles; s < end; s++)
-		check_gone(&s->fn->own_link[s->slot]);
-	check_undone(false);
-out:
-	for (s = singles; s < end; s++)
-		s->fn->own_link[s->slot].busy = false;
-	if (fault.fired)
-		CHECK(err);
-	else
-		CHECK(err == (full ? -E2BIG : 0));
+	}
+	if (err) {
+		check_gone(link);
+	} else {
+		single_patch(s);
+		check_meanwhile();
+		single_commit(s);
+	}
+	single_unlock(s);
+	if (err) {
+		bpf_tramp_tr_put(s->tr);
+		check_undone(false);
+	}
+	link->busy = false;
+	CHECK(err == (full ? -E2BIG : 0) || fault.fired);
+	CHECK(!fault.fired || err);
 	if (tidied)
 		CHECK(list_empty(&untidy));
-	fault_set(0, false);
 	check_all();
 	return err;
 }
@@ -377,12 +376,12 @@ static void op_single_off(struct single *singles, u32 nr)
 		link = &s->fn->own_link[s->slot];
 		link->busy = true;
 		s->tr = s->fn->tr;
-		world.locked = s->tr;
+		single_lock(s);
 		single_del_prog(s);
 		bpf_tramp_tr_skip(s->tr, link->prog);
 		if (!bpf_tramp_unpin(s->tr))
 			single_update(s);
-		world.locked = NULL;
+		single_unlock(s);
 		CHECK(model_del(s->fn, link));
 		s->fn->nr_own--;
 		check_gone(link);
@@ -391,7 +390,7 @@ static void op_single_off(struct single *singles, u32 nr)
 		check_meanwhile();
 	}
 	if (world.tidy_later)
-		bpf_tramp_sets_tidy();
+		tidy_and_check();
 	world.tidy_later = false;
 	if (!fault.fired && tidied)
 		CHECK(list_empty(&untidy));
@@ -399,9 +398,23 @@ static void op_single_off(struct single *singles, u32 nr)
 	check_all();
 }
 
+/* One program each on, for several functions, or for none. */
+static int op_single_on(struct single *singles, u32 nr)
+{
+	u32 i;
+	int err = 0;
+
+	for (i = 0; i < nr && !err; i++)
+		err = single_attach(&singles[i]);
+	fault_set(0, false);
+	if (err && i > 1)
+		op_single_off(singles, i - 1);
+	return err;
+}
+
 /*
- * A livepatch comes or goes. Where it cannot be told it does not come; one that
- * goes is told until it can.
+ * A livepatch comes or goes. Where the site cannot leave its set it does not come;
+ * when it goes the site comes back, now or later.
  */
 static int op_ipmodify(struct fn *fn, bool on)
 {
@@ -409,17 +422,23 @@ static int op_ipmodify(struct fn *fn, bool on)
 	int err;
 
 	ops_begin();
-	err = bpf_tramp_ipmodify(fn->ip, on);
-	if (fault.fired)
-		CHECK(err);
-	else
-		CHECK(!err);
-	if (err)
+	fn->patched = false;
+	fn->ipmodify = on;
+	err = bpf_tramp_ipmodify(fn->ip);
+	CHECK(!err == !fault.fired);
+	CHECK(!err || on);
+	if (err) {
+		fn->ipmodify = false;
+		CHECK(!bpf_tramp_ipmodify(fn->ip));
 		check_undone(false);
-	else
-		fn->ipmodify = on;
-	CHECK(world.sites_moved <= 1 && !world.sites_added && !world.sites_deleted);
-	if (tidied)
+	}
+	CHECK(world.sites_moved + world.sites_deleted <= on && !world.sites_added);
+	fn->patched = fn->ipmodify;
+	check_all();
+	if (world.tidy_later)
+		tidy_and_check();
+	world.tidy_later = false;
+	if (!fault.fired && tidied)
 		CHECK(list_empty(&untidy));
 	fault_set(0, false);
 	check_all();

@@ -18,6 +18,7 @@ struct config {
 	u32 livepatch;
 	u32 fault;
 	u32 persistent;	/* of 100 faults */
+	u32 late;	/* of 100 detached links: tidied up after later */
 	u32 dup;	/* of 100 attaches */
 	u32 release;	/* one in so many images in flight, each time */
 };
@@ -28,6 +29,7 @@ static const struct config configs[] = {
 		.share = 20, .fns = 5, .classes = 2, .links = 4,
 		.cookies = 0x4, .orig = 0x8, .max_progs = 12, .release = 4,
 		.single = 10, .livepatch = 3, .fault = 10, .persistent = 30, .dup = 10,
+		.late = 30,
 	},
 	{
 		.name = "no failures",
@@ -40,24 +42,27 @@ static const struct config configs[] = {
 		.share = 15, .fns = 24, .classes = 3, .links = 8, .shared = 1,
 		.cookies = 0x24, .orig = 0x11, .max_progs = 12, .release = 8,
 		.single = 20, .livepatch = 3, .fault = 50, .persistent = 30, .dup = 5,
+		.late = 30,
 	},
 	{
 		.name = "long failures",
 		.share = 15, .fns = 12, .classes = 2, .links = 6,
 		.cookies = 0x24, .orig = 0x11, .max_progs = 12, .release = 30,
-		.single = 30, .livepatch = 5, .fault = 40, .persistent = 90,
+		.single = 30, .livepatch = 5, .fault = 40, .persistent = 90, .late = 20,
 	},
 	{
 		.name = "cookies",
 		.share = 10, .fns = 16, .classes = 2, .links = 6,
 		.cookies = 0x3b, .orig = 0x30, .max_progs = 12, .release = 8,
 		.single = 10, .livepatch = 2, .fault = 15, .persistent = 30, .dup = 10,
+		.late = 80,
 	},
 	{
 		.name = "single programs",
 		.share = 15, .fns = 10, .classes = 2, .links = 5,
 		.cookies = 0x8, .orig = 0x6, .max_progs = 12, .release = 20,
 		.single = 70, .livepatch = 5, .fault = 20, .persistent = 40, .dup = 5,
+		.late = 50,
 	},
 	{
 		.name = "program limit",
@@ -164,6 +169,20 @@ static void rnd_attach(const struct config *cfg, struct bpf_link *link)
 	verbose("= %d", err);
 }
 
+/* The worker comes before the next operation, or does not. */
+static void rnd_detach(const struct config *cfg, struct bpf_link *link)
+{
+	if (chance(cfg->late)) {
+		verbose("stop link %ld", (long)(link - link_pool));
+		op_stop(link);
+		return;
+	}
+	rnd_fault(cfg, 20);
+	verbose("detach link %ld, fault %u%s", (long)(link - link_pool), fault.at,
+		fault.persistent ? " and later" : "");
+	op_detach(link);
+}
+
 static bool fn_has_own(struct fn *fn, u32 slot)
 {
 	u32 i;
@@ -216,14 +235,10 @@ static void rnd_op(const struct config *cfg)
 		rnd_single(cfg);
 	} else {
 		link = links[rnd(cfg->links)];
-		if (!link->attached) {
+		if (!link->attached)
 			rnd_attach(cfg, link);
-		} else {
-			rnd_fault(cfg, 20);
-			verbose("detach link %ld, fault %u%s", (long)(link - link_pool), fault.at,
-				fault.persistent ? " and later" : "");
-			op_detach(link);
-		}
+		else
+			rnd_detach(cfg, link);
 	}
 	if (chance(cfg->livepatch)) {
 		struct fn *fn = &world.fns[rnd(cfg->fns)];

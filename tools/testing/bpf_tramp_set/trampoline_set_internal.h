@@ -155,7 +155,33 @@ static inline void mutex_unlock(struct mutex *mutex)
 	mutex->held = false;
 }
 
+static inline struct mutex *guard_mutex_begin(struct mutex *mutex)
+{
+	mutex_lock(mutex);
+	return mutex;
+}
+
+static inline void guard_mutex_end(struct mutex **mutex)
+{
+	mutex_unlock(*mutex);
+}
+
 #define lockdep_assert_held(mutex)	CHECK((mutex)->held)
+
+/* There is one thread: spinlocks are nothing. */
+#define DEFINE_SPINLOCK(name)	int name
+#define guard(lock)		guard_##lock
+#define scoped_guard(lock, ptr)						\
+	for (bool once = (guard_##lock(ptr), true); once; once = false)
+
+static inline void guard_spinlock(int *lock)
+{
+}
+
+#define guard_mutex(ptr)						\
+	__attribute__((cleanup(guard_mutex_end))) struct mutex *guarded = guard_mutex_begin(ptr)
+
+struct work_struct;
 
 /* Table by number */
 #define XA_SIZE	64

@@ -73,8 +73,8 @@ struct fn {
 	struct bpf_tramp_class class;
 	unsigned long branch;		/* image or thunk; 0: none */
 	struct bpf_trampoline *tr;	/* dedicated */
-	bool ipmodify;			/* has a livepatch */
-	u32 refs;			/* of sites on its module */
+	bool ipmodify;			/* a livepatch is there, or comes */
+	bool patched;			/* it is there */
 
 	struct entry model[MAX_PROGS];
 	u32 nr;
@@ -113,8 +113,8 @@ static struct {
 	u32 next_block;
 	u32 nr_cookies;
 	bool tidy_later;
-	/* the only trampoline whose lock is held; NULL: all are */
-	struct bpf_trampoline *locked;
+	struct fn *stuck;	/* its entry cannot be patched */
+	struct bpf_trampoline *locked;	/* whose lock is held, or NULL */
 
 	/* of the running operation */
 	u32 sites_added;
@@ -137,6 +137,7 @@ static struct {
 	u32 at;			/* the call that fails, 0 for none */
 	bool persistent;	/* all later ones, too */
 	bool fired;
+	u32 calls;		/* of what can fail */
 } fault;
 
 static void fault_set(u32 at, bool persistent)
@@ -148,6 +149,7 @@ static void fault_set(u32 at, bool persistent)
 
 bool should_fail(void)
 {
+	fault.calls++;
 	if (!fault.at)
 		return false;
 	if (fault.at > 1) {
@@ -352,10 +354,14 @@ static void images_release(u32 (*rnd)(u32 n), u32 one_in)
  * Trampolines
  */
 
-/* Lists and images change under the trampoline's lock, or if nobody knows it. */
+/*
+ * Lists and images of shared trampolines change under the mutex, those of dedicated
+ * ones under their lock, too, or under it alone if the function is no site.
+ */
 static void tr_is_locked(struct bpf_trampoline *tr)
 {
-	CHECK(!world.locked || tr == world.locked || list_empty(&tr->images));
+	if (!bpf_tramp_sets_mutex.held)
+		CHECK(tr->fn && tr == world.locked && !tr->set);
 }
 
 static struct bpf_trampoline *tr_new(struct fn *fn)
@@ -395,6 +401,7 @@ struct bpf_trampoline *bpf_tramp_tr_dedicated(unsigned long ip)
 {
 	struct fn *fn = fn_by_ip(ip);
 
+	CHECK(bpf_tramp_ip_is_site(ip));
 	return fn->tr && fn->tr->cur ? fn->tr : NULL;
 }
 
@@ -490,6 +497,7 @@ int bpf_tramp_tr_add(struct bpf_trampoline *tr, struct bpf_tramp_node *node)
 
 void bpf_tramp_tr_del(struct bpf_trampoline *tr, struct bpf_tramp_node *node)
 {
+	tr_is_locked(tr);
 	CHECK(!hlist_unhashed(&node->tramp_hlist));
 	hlist_del_init(&node->tramp_hlist);
 	tr->nr_progs--;
@@ -606,6 +614,9 @@ void bpf_tramp_body_retire(struct bpf_tramp_set *set)
 	CHECK(bpf_tramp_sets_mutex.held);
 	CHECK(tr->cur && !tr->next);
 	CHECK(!tr->nr_thunks);
+	/* single programs wait until this is done */
+	if (tr->fn)
+		CHECK(bpf_tramp_ip_is_site(tr->fn->ip));
 	tr->gate = NULL;
 	image_put(tr->cur);
 	if (set->entry && set->entry != tr->cur)
@@ -786,20 +797,6 @@ bool bpf_tramp_ip_is_taken(unsigned long ip)
 	return false;
 }
 
-int bpf_tramp_ip_get(unsigned long ip)
-{
-	if (should_fail())
-		return -ENOENT;
-	fn_by_ip(ip)->refs++;
-	return 0;
-}
-
-void bpf_tramp_ip_put(unsigned long ip)
-{
-	CHECK(fn_by_ip(ip)->refs);
-	fn_by_ip(ip)->refs--;
-}
-
 struct bpf_tramp_batch *bpf_tramp_batch_alloc(u32 nr)
 {
 	struct bpf_tramp_batch *batch;
@@ -834,14 +831,14 @@ int bpf_tramp_batch_run(struct bpf_tramp_batch *batch, enum bpf_tramp_batch_op o
 	check_meanwhile();
 	if (should_fail())
 		return -EIO;
+	for (i = 0; i < batch->nr; i++)
+		if (batch->sites[i].fn == world.stuck)
+			return -EAGAIN;
 	for (i = 0; i < batch->nr; i++) {
 		fn = batch->sites[i].fn;
 		addr = batch->sites[i].addr;
 		im = thunk_find(addr) ? thunk_tr((struct thunk *)addr)->gate : (void *)addr;
 		CHECK(im->state != IMAGE_IN_FLIGHT);
-		/* as ftrace asks when a livepatch shares the function */
-		if (fn->ipmodify && (op == BPF_TRAMP_BATCH_ADD || op == BPF_TRAMP_BATCH_MOD))
-			CHECK(!bpf_tramp_ipmodify_expected(fn->ip));
 		switch (op) {
 		case BPF_TRAMP_BATCH_ADD:
 			CHECK(!fn->branch);
@@ -849,7 +846,6 @@ int bpf_tramp_batch_run(struct bpf_tramp_batch *batch, enum bpf_tramp_batch_op o
 			world.sites_added++;
 			break;
 		case BPF_TRAMP_BATCH_MOD:
-		case BPF_TRAMP_BATCH_MOD_LOCKED:
 			CHECK(fn->branch && fn->branch != addr);
 			fn_branch(fn, addr);
 			world.sites_moved++;

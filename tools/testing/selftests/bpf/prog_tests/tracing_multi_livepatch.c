@@ -380,6 +380,62 @@ static void test_busy(struct env_livepatch *t)
 	}
 }
 
+struct churn {
+	struct env_livepatch *t;
+	atomic_bool stop;
+	int cnt;
+	int err;
+};
+
+static void *churn_thread(void *arg)
+{
+	struct churn *churn = arg;
+
+	while (!churn->stop && !churn->err) {
+		/* both find the function with the other, and without */
+		churn->err = attach(churn->t, FEXIT_MULTI) ?:
+			     attach(churn->t, FENTRY) ?:
+			     detach(churn->t, FEXIT_MULTI) ?:
+			     detach(churn->t, FENTRY);
+		churn->cnt++;
+	}
+	return NULL;
+}
+
+static bool check_livepatched(bool expected, const char *step)
+{
+	char buf[4096];
+
+	return ASSERT_OK(read_file(funcs[0].file, buf, sizeof(buf)), step) &&
+	       ASSERT_EQ(is_livepatched(buf), expected, step);
+}
+
+/*
+ * While links and a single program come and go, a livepatch can be loaded each time.
+ * In the environment, TRACING_MULTI_LIVEPATCHES is how often.
+ */
+static void test_churn(struct env_livepatch *t)
+{
+	int times = atoi(getenv("TRACING_MULTI_LIVEPATCHES") ?: "3"), i;
+	struct churn churn = { .t = t };
+	pthread_t thread;
+
+	if (!ASSERT_OK(pthread_create(&thread, NULL, churn_thread, &churn), "pthread_create"))
+		return;
+	for (i = 0; i < times; i++) {
+		if (!ASSERT_OK(load_livepatch(), "load_livepatch") ||
+		    !check_livepatched(true, "loaded") ||
+		    !ASSERT_OK(unload_livepatch(), "unload_livepatch") ||
+		    !check_livepatched(false, "unloaded"))
+			break;
+	}
+	churn.stop = true;
+	pthread_join(thread, NULL);
+	ASSERT_OK(churn.err, "attach and detach");
+	ASSERT_GT(churn.cnt, times, "attach and detach");
+	reset(t);
+}
+
 static int find_funcs(struct env_livepatch *t)
 {
 	struct btf *btf;
@@ -442,6 +498,8 @@ void serial_test_tracing_multi_livepatch(void)
 	}
 	if (test__start_subtest("busy"))
 		test_busy(&t);
+	if (test__start_subtest("churn"))
+		test_churn(&t);
 destroy:
 	tracing_multi_livepatch__destroy(t.skel);
 unload:

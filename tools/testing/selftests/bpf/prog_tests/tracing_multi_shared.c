@@ -389,6 +389,8 @@ static bool check_sites(struct shared_env *t, __u8 before[FUNCS][SITE_LEN], int 
 	__u8 now[FUNCS][SITE_LEN];
 	int i, changed = 0;
 
+	/* what a link leaves is tidied up after close() has returned */
+	settle_trampolines();
 	if (!read_sites(t, now))
 		return false;
 	for (i = 0; i < FUNCS; i++)
