@@ -44,11 +44,19 @@ pattern_by_clock() {
 		--json /run/out/pattern.json >"$LOGS/pattern-patched$TAG.log"
 }
 
+# How long others wait.
+others_by_clock() {
+	[ "$1" = patched ] || return 0
+	mfentry_run patched others others \
+		--json /run/out/others.json >"$LOGS/others-patched$TAG.log"
+}
+
 everything() {
 	by_clock "$@"
 	by_instructions "$@"
 	fexit_by_clock "$1"
 	pattern_by_clock "$1"
+	others_by_clock "$1"
 }
 
 # Where base has no multi links, it still tells what a single program costs.
@@ -58,6 +66,7 @@ keep_all() {
 	keep icount icount
 	cp "$BUILD/vm-out/fexit-patched$TAG/fexit.json" "$RESULTS/fexit.json"
 	cp "$BUILD/vm-out/pattern-patched$TAG/pattern.json" "$RESULTS/pattern.json"
+	cp "$BUILD/vm-out/others-patched$TAG/others.json" "$RESULTS/others.json"
 	local KERNELS=(base patched)
 	keep hit hit
 }
@@ -72,6 +81,8 @@ measure() {
 	fexit_by_clock patched
 	msg "measuring a start by pattern, by the clock: patched ..."
 	pattern_by_clock patched
+	msg "measuring how long others wait, by the clock: patched ..."
+	others_by_clock patched
 	keep_all
 }
 
@@ -88,7 +99,8 @@ measure_bars() {
 
 compare() {
 	compare_results "--json=$RESULTS/bench.json" "--fexit=$RESULTS/fexit.json" \
-		"--pattern=$RESULTS/pattern.json" "$@" bench icount hit
+		"--pattern=$RESULTS/pattern.json" "--others=$RESULTS/others.json" \
+		"$@" bench icount hit
 }
 
 main() {

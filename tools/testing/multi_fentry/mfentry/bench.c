@@ -30,13 +30,14 @@
 
 /* What one run times. */
 enum {
-	ATTACH, DETACH, SECOND_ATTACH, SECOND_DETACH,
+	ATTACH, CLOSE, DETACH, SECOND_ATTACH, SECOND_DETACH,
 	TRACER_ON, TRACER_OFF, KPROBE_ATTACH, KPROBE_DETACH,
 	COSTS
 };
 
 static const char * const cost_names[COSTS] = {
 	[ATTACH] = "attach",
+	[CLOSE] = "close",
 	[DETACH] = "detach",
 	[SECOND_ATTACH] = "second_attach",
 	[SECOND_DETACH] = "second_detach",
@@ -201,7 +202,7 @@ static void bench_kprobe(struct mfentry_bpf *skel, const struct funcs *funcs,
 /* --- fentry.multi --- */
 
 static void bench_run(struct mfentry_bpf *skel, const struct funcs *funcs,
-		      struct run *r, bool count)
+		      const struct func *spare, struct run *r, bool count)
 {
 	__u32 *ids = funcs_ids(funcs);
 	struct bpf_link *first, *second;
@@ -221,10 +222,10 @@ static void bench_run(struct mfentry_bpf *skel, const struct funcs *funcs,
 		r->mems[SECOND_MEM] = mem_delta(&m[2], &m[1]);
 		if (count && r->bodies <= FEW_BODIES)
 			r->second_bodies = count_bodies() - bodies;
-		detach(second, &r->costs[SECOND_DETACH]);
+		detach_tidily(&second, 1, skel, spare, NULL, &r->costs[SECOND_DETACH]);
 		mem_quiesce();
 	}
-	detach(first, &r->costs[DETACH]);
+	detach_tidily(&first, 1, skel, spare, &r->costs[CLOSE], &r->costs[DETACH]);
 	free(ids);
 
 	bench_kprobe(skel, funcs, r);
@@ -297,17 +298,18 @@ static void run_json(FILE *f, size_t n, int repeat, const struct run *r)
 }
 
 static void bench_size(struct mfentry_bpf *skel, const struct funcs *funcs,
-		       size_t n, FILE *f)
+		       const struct func *spare, size_t n, FILE *f)
 {
 	int i, repeat = opt.repeat ?: n > MANY ? 1 : FEW_REPEAT;
 	struct run *runs = xcalloc(repeat, sizeof(*runs)), r;
 	struct funcs some = funcs_spread(funcs, n);
 
 	for (i = 0; i < repeat; i++)
-		bench_run(skel, &some, &runs[i], !i);
+		bench_run(skel, &some, spare, &runs[i], !i);
 	r = median_run(runs, repeat);
-	note("%zu functions: on %.6fs, off %.6fs, %lld bytes, %zu bodies", n,
-	     r.costs[ATTACH].ns / 1e9, r.costs[DETACH].ns / 1e9, r.mems[MEM].total, r.bodies);
+	note("%zu functions: on %.6fs, off %.6fs (close() %.6fs), %lld bytes, %zu bodies", n,
+	     r.costs[ATTACH].ns / 1e9, r.costs[DETACH].ns / 1e9, r.costs[CLOSE].ns / 1e9,
+	     r.mems[MEM].total, r.bodies);
 	if (!opt.no_second)
 		note("%zu functions: second on %.6fs, off %.6fs", n,
 		     r.costs[SECOND_ATTACH].ns / 1e9, r.costs[SECOND_DETACH].ns / 1e9);
@@ -335,7 +337,8 @@ static void bench_single(struct mfentry_bpf *skel, struct cost *attach, struct c
  * A link over part of what another one covers, and over the same uncovered; and a
  * program on one function, beside that link and without it.
  */
-static void bench_split(struct mfentry_bpf *skel, const struct funcs *funcs, FILE *f)
+static void bench_split(struct mfentry_bpf *skel, const struct funcs *funcs,
+			const struct func *spare, FILE *f)
 {
 	struct cost attach, det, plain_attach, plain_detach;
 	struct cost single_attach, single_detach, alone_attach, alone_detach;
@@ -346,7 +349,8 @@ static void bench_split(struct mfentry_bpf *skel, const struct funcs *funcs, FIL
 	mem_quiesce();
 	link = attach_funcs(second_program(skel), &some, &plain_attach);
 	mem_quiesce();
-	detach(link, &plain_detach);
+	detach_tidily(&link, 1, skel, spare, NULL, &plain_detach);
+	mem_quiesce();
 	bench_single(skel, &alone_attach, &alone_detach);
 
 	mem_quiesce();
@@ -358,7 +362,7 @@ static void bench_split(struct mfentry_bpf *skel, const struct funcs *funcs, FIL
 	mem_quiesce();
 	link = attach_funcs(second_program(skel), &some, &attach);
 	mem_quiesce();
-	detach(link, &det);
+	detach_tidily(&link, 1, skel, spare, NULL, &det);
 	mem_quiesce();
 	detach(all, NULL);
 
@@ -412,12 +416,12 @@ static size_t parse_sizes(const struct funcs *funcs, size_t *sizes)
 }
 
 /* Allocations that a mechanism's first use makes belong to no measurement. */
-static void warm_up(struct mfentry_bpf *skel, const struct funcs *funcs)
+static void warm_up(struct mfentry_bpf *skel, const struct funcs *funcs, const struct func *spare)
 {
 	struct funcs one = funcs_spread(funcs, 1);
 	struct run r = {};
 
-	bench_run(skel, &one, &r, false);
+	bench_run(skel, &one, spare, &r, false);
 	free(one.v);
 }
 
@@ -426,6 +430,7 @@ void cmd_bench(void)
 	size_t sizes[MAX_SIZES], cnt, i;
 	struct mfentry_bpf *skel;
 	struct funcs funcs;
+	struct func spare;
 	FILE *f;
 
 	if (!opt.json)
@@ -434,19 +439,20 @@ void cmd_bench(void)
 		die("--repeat takes at most %d", MAX_REPEAT);
 	funcs_collect(&funcs);
 	skel = load_programs(&funcs);
+	spare = funcs_spare(&funcs);
 	cnt = parse_sizes(&funcs, sizes);
 
 	f = json_open(opt.json, "bench");
 	fprintf(f, ",\n\"functions\": %zu,\n\"runs\": [\n", funcs.cnt);
-	warm_up(skel, &funcs);
+	warm_up(skel, &funcs, &spare);
 	for (i = 0; i < cnt; i++) {
 		if (i)
 			fputs(",\n", f);
-		bench_size(skel, &funcs, sizes[i], f);
+		bench_size(skel, &funcs, &spare, sizes[i], f);
 	}
 	fputs("\n]", f);
 	if (!opt.no_split)
-		bench_split(skel, &funcs, f);
+		bench_split(skel, &funcs, &spare, f);
 	json_close(f, opt.json);
 	mfentry_bpf__destroy(skel);
 }

@@ -25,6 +25,11 @@ MIN_SECOND = 100
 MAX_SPLIT = 3
 # A program on one function beside a link on all, times without the link.
 MAX_SINGLE = 1.2
+# A single program beside links that come and go: the 95th percentile, as a part of
+# an attach to all functions.
+MAX_OTHERS = 0.1
+# close() of a link on all functions, as a part of their attach.
+MAX_CLOSE = 0.01
 # One branch from the entry to the body, after the set's programs changed.
 ENTRY_BRANCH = 1
 # A cookie of its own for each function.
@@ -38,7 +43,7 @@ MAX_PATTERN = 1.5
 # arm64 has none.
 THUNK = {"x86_64": 32, "aarch64": 0}
 
-OPERATIONS = ("attach", "detach", "second_attach", "second_detach")
+OPERATIONS = ("attach", "close", "detach", "second_attach", "second_detach")
 
 
 def fail(text):
@@ -172,6 +177,7 @@ def demo_table(base, patched, alone):
             row("functions", lambda d: number(d["functions"])),
             row("attach", lambda d: seconds(d["attach_ns"])),
             row("detach", lambda d: seconds(d["detach_ns"])),
+            row("of it close()", lambda d: seconds(d["close_ns"])),
             row("trampolines", lambda d: number(d["bodies"])),
             row("kernel memory, bytes a function",
                 lambda d: number(d["mem"]["total"] / d["functions"])),
@@ -242,6 +248,10 @@ def check_icount(checks, base, patched):
     b, p = base["runs"][-1], patched["runs"][-1]
     checks.at_least("instructions to attach",
                     ratio(b["attach_ns"] / b["n"], p["attach_ns"] / p["n"]), MIN_ATTACH_INSNS)
+    r = ratio(p["close_cpu_ns"], p["attach_cpu_ns"])
+    checks.check(r <= MAX_CLOSE,
+                 f"instructions to close a link on {number(p['n'])} functions: {r:.4f} times "
+                 f"those to attach it (bar: {MAX_CLOSE})")
     split = patched["split"]
     # Of the CPU: while the kernel waits for tasks to leave, a guest whose clock
     # counts instructions has nothing to execute, and its clock jumps.
@@ -289,6 +299,14 @@ def check_pattern(checks, data):
                  f"that by ids (bar: {MAX_PATTERN})")
 
 
+def check_others(checks, data):
+    r = ratio(data["p95_attach_ns"], data["multi_attach_ns"])
+    checks.check(r <= MAX_OTHERS,
+                 f"attach a single program while links to {number(data['functions'])} functions "
+                 f"come and go: 95 of 100 in {r:.3f} times such a link's attach "
+                 f"(bar: {MAX_OTHERS})")
+
+
 def check_hit(checks, base, patched):
     b, p = hits(base), hits(patched)
     # Half an instruction: the clock may be calibrated a little off. Where base
@@ -332,6 +350,8 @@ def parse_args():
                         help="results of bench --fexit on the patched kernel")
     parser.add_argument("--pattern", metavar="FILE",
                         help="results of pattern on the patched kernel")
+    parser.add_argument("--others", metavar="FILE",
+                        help="results of others on the patched kernel")
     parser.add_argument("--json", metavar="FILE", help="write everything into one file")
     parser.add_argument("--check", "--bars", action="store_true",
                         help="fail unless the patched kernel reaches the project's bars")
@@ -387,6 +407,15 @@ def pattern_table(data):
            ["by BTF ids", seconds(data["ids_ns"])]])
 
 
+def others_table(data):
+    table([["while links to all other functions come and go", ""],
+           ["functions", number(data["functions"])],
+           ["attach a single program, alone", seconds(data["alone_attach_ns"])],
+           ["meanwhile", seconds(data["median_attach_ns"])],
+           ["meanwhile, 95th percentile", seconds(data["p95_attach_ns"])],
+           ["attach to all other functions, alone", seconds(data["multi_attach_ns"])]])
+
+
 def show(pairs, alone):
     if "demo" in pairs:
         demo_table(*pairs["demo"], alone)
@@ -401,7 +430,7 @@ def show(pairs, alone):
         hit_table(*pairs["hit"])
 
 
-def check(pairs, args, fexit, pattern):
+def check(pairs, args, fexit, pattern, others):
     """All bars, whatever was measured; a demo alone has bars of its own."""
     checks = Checks(args.alone)
     if "demo" in pairs:
@@ -421,6 +450,10 @@ def check(pairs, args, fexit, pattern):
             check_pattern(checks, pattern)
         else:
             checks.missing("bar of patterns")
+        if others:
+            check_others(checks, others)
+        else:
+            checks.missing("bar of others")
     return checks.failed
 
 
@@ -429,15 +462,18 @@ def main():
     pairs = load_pairs(args.files)
     fexit = load(args.fexit) if args.fexit else None
     pattern = load(args.pattern) if args.pattern else None
+    others = load(args.others) if args.others else None
     show(pairs, args.alone)
     if fexit:
         fexit_table(fexit)
     if pattern:
         pattern_table(pattern)
+    if others:
+        others_table(others)
     if args.json:
         write_json(args.json, {kind: {"patched": p} if b == p else {"base": b, "patched": p}
                                for kind, (b, p) in pairs.items()})
-    return 1 if args.check and check(pairs, args, fexit, pattern) else 0
+    return 1 if args.check and check(pairs, args, fexit, pattern, others) else 0
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@
 #define CHECKED_CALLS	1000
 
 struct result {
-	struct cost attach, detach;
+	struct cost attach, close, detach;
 	struct mem mem;
 	size_t bodies;
 	__u64 *calls;		/* of each function */
@@ -112,7 +112,7 @@ static void count_under_load(struct mfentry_bpf *skel, const __u64 *counts,
 }
 
 static void measure(struct mfentry_bpf *skel, const struct funcs *funcs,
-		    struct result *r)
+		    const struct func *spare, struct result *r)
 {
 	const __u64 *counts = map_counts(skel);
 	struct mem before, after;
@@ -129,7 +129,7 @@ static void measure(struct mfentry_bpf *skel, const struct funcs *funcs,
 
 	count_under_load(skel, counts, funcs, r);
 	check_counts(skel, counts, funcs, r);
-	detach(link, &r->detach);
+	detach_tidily(&link, 1, skel, spare, &r->close, &r->detach);
 	if (skel->bss->strays)
 		die("%llu calls of addresses that are none of the functions",
 		    skel->bss->strays);
@@ -160,8 +160,8 @@ static void write_json(const struct funcs *funcs, const struct result *r,
 		funcs->cnt, funcs->traceable, r->bodies);
 	fprintf(f, "\"attach_ns\": %llu,\n\"attach_cpu_ns\": %llu,\n",
 		r->attach.ns, r->attach.cpu_ns);
-	fprintf(f, "\"detach_ns\": %llu,\n\"detach_cpu_ns\": %llu,\n",
-		r->detach.ns, r->detach.cpu_ns);
+	fprintf(f, "\"detach_ns\": %llu,\n\"detach_cpu_ns\": %llu,\n\"close_ns\": %llu,\n",
+		r->detach.ns, r->detach.cpu_ns, r->close.ns);
 	mem_json(f, "mem", &r->mem);
 	fprintf(f, ",\n\"seconds\": %d,\n\"calls\": %llu,\n\"called_functions\": %llu,\n",
 		opt.seconds, r->total, r->called);
@@ -187,8 +187,8 @@ static void print(const struct funcs *funcs, const struct result *r,
 	       funcs->cnt, funcs->traceable);
 	printf("  attach          %.3f s, %.2f us a function\n",
 	       r->attach.ns / 1e9, r->attach.ns / 1e3 / funcs->cnt);
-	printf("  detach          %.3f s, %.2f us a function\n",
-	       r->detach.ns / 1e9, r->detach.ns / 1e3 / funcs->cnt);
+	printf("  detach          %.3f s, %.2f us a function; of it close() %.6f s\n",
+	       r->detach.ns / 1e9, r->detach.ns / 1e3 / funcs->cnt, r->close.ns / 1e9);
 	printf("  trampolines     %zu\n", r->bodies);
 	printf("  kernel memory   %.2f MB, %.0f bytes a function\n",
 	       r->mem.total / 1e6, (double)r->mem.total / funcs->cnt);
@@ -207,12 +207,14 @@ void cmd_demo(void)
 	struct mfentry_bpf *skel;
 	struct result r = {};
 	struct funcs funcs;
+	struct func spare;
 	size_t *best, top;
 
 	funcs_collect(&funcs);
 	skel = load_programs(&funcs);
+	spare = funcs_spare(&funcs);
 	r.calls = xcalloc(funcs.cnt, sizeof(*r.calls));
-	measure(skel, &funcs, &r);
+	measure(skel, &funcs, &spare, &r);
 
 	top = (size_t)opt.top < funcs.cnt ? (size_t)opt.top : funcs.cnt;
 	best = rank(&funcs, &r, top);

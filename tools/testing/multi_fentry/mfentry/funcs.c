@@ -241,6 +241,14 @@ void funcs_keep(struct funcs *funcs, const struct bpf_program *prog)
 	free(ids);
 }
 
+/* One that the others do without */
+struct func funcs_spare(struct funcs *funcs)
+{
+	if (funcs->cnt < 2)
+		die("there are too few functions");
+	return funcs->v[--funcs->cnt];
+}
+
 /**
  * funcs_spread - choose some of the functions, evenly over all of them
  * @funcs: the functions to choose from

@@ -75,6 +75,12 @@ int second_exit(void *ctx)
 	return 0;
 }
 
+SEC("fentry.multi")
+int spare(void *ctx)
+{
+	return 0;
+}
+
 /* Programs that do nothing but ask for their cookie. */
 SEC("fentry.multi")
 int cookie(void *ctx)

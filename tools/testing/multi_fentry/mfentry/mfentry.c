@@ -34,6 +34,9 @@ static const char usage[] =
 "    --no-second       no second program on the same functions\n"
 "    --no-split        no second program on 10,000 of all functions\n"
 "  hit     cost of a call of a traced function\n"
+"  others  how long single programs wait while links to all functions come and go\n"
+"    --repeat R        so many times (200)\n"
+"  overlap cost of 24 links to 2,000 functions each, at random\n"
 "  pattern cost of attaching to *, beside that of its functions' ids\n"
 "\n"
 "  --json FILE         write the results there, - for standard output\n"
@@ -271,6 +274,53 @@ void detach(struct bpf_link *link, struct cost *c)
 	cost_end(c ?: &dummy);
 }
 
+/* An attach to a function that nothing else is attached to */
+static struct bpf_link *attach_spare(struct mfentry_bpf *skel, const struct func *spare,
+				     struct cost *c)
+{
+	return attach_multi(skel->progs.spare, &spare->id, 1, c);
+}
+
+static __u64 without(__u64 all, __u64 part)
+{
+	return all > part ? all - part : 0;
+}
+
+/**
+ * detach_tidily - close links, and have done what that leaves
+ * @links: the links
+ * @cnt: how many
+ * @skel: the programs
+ * @spare: a function that nothing is attached to
+ * @close: what closing costs, may be NULL
+ * @c: what all of it costs
+ *
+ * close() only has to stop the program. What else there is to do when a link goes
+ * the next attach does at the latest: here it is one to @spare. What that costs beside
+ * the links, which is measured before, is taken off; where they are the only ones it
+ * costs a little more without them.
+ */
+void detach_tidily(struct bpf_link **links, int cnt, struct mfentry_bpf *skel,
+		   const struct func *spare, struct cost *close, struct cost *c)
+{
+	struct cost alone, closing, then;
+	struct bpf_link *link;
+	int i;
+
+	detach(attach_spare(skel, spare, &alone), NULL);
+	mem_quiesce();
+	cost_begin(&closing);
+	for (i = 0; i < cnt; i++)
+		detach(links[i], NULL);
+	cost_end(&closing);
+	link = attach_spare(skel, spare, &then);
+	c->ns = closing.ns + without(then.ns, alone.ns);
+	c->cpu_ns = closing.cpu_ns + without(then.cpu_ns, alone.cpu_ns);
+	if (close)
+		*close = closing;
+	detach(link, NULL);
+}
+
 /* The programs of the kind that is measured. */
 const struct bpf_program *first_program(const struct mfentry_bpf *skel)
 {
@@ -317,6 +367,8 @@ static const struct {
 	{ "demo", cmd_demo },
 	{ "bench", cmd_bench },
 	{ "hit", cmd_hit },
+	{ "others", cmd_others },
+	{ "overlap", cmd_overlap },
 	{ "pattern", cmd_pattern },
 };
 

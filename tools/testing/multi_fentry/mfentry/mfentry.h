@@ -55,6 +55,7 @@ struct funcs {
 
 void funcs_collect(struct funcs *funcs);
 void funcs_keep(struct funcs *funcs, const struct bpf_program *prog);
+struct func funcs_spare(struct funcs *funcs);
 struct funcs funcs_spread(const struct funcs *funcs, size_t cnt);
 const struct func *funcs_find(const struct funcs *funcs, const char *name);
 __u32 *funcs_ids(const struct funcs *funcs);
@@ -74,6 +75,8 @@ struct bpf_link *attach_multi(const struct bpf_program *prog, const __u32 *ids,
 struct bpf_link *attach_funcs(const struct bpf_program *prog,
 			      const struct funcs *funcs, struct cost *c);
 void detach(struct bpf_link *link, struct cost *c);
+void detach_tidily(struct bpf_link **links, int cnt, struct mfentry_bpf *skel,
+		   const struct func *spare, struct cost *close, struct cost *c);
 const struct bpf_program *first_program(const struct mfentry_bpf *skel);
 const struct bpf_program *second_program(const struct mfentry_bpf *skel);
 
@@ -103,6 +106,8 @@ void load_stop(void);
 void cmd_demo(void);
 void cmd_bench(void);
 void cmd_hit(void);
+void cmd_others(void);
+void cmd_overlap(void);
 void cmd_pattern(void);
 
 #endif /* MFENTRY_H */
