@@ -35,8 +35,7 @@ case ${1:-} in
 cost)
 	x86_only "what calls cost"
 	shift
-	# what else the machine does can spoil a run, but make none good
-	jit --cost "$@" || jit --cost "$@" || jit --cost "$@"
+	jit --cost "$@"
 	;;
 *)
 	# the sets are no architecture's
