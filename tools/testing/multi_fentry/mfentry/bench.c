@@ -342,9 +342,23 @@ static void bench_split(struct mfentry_bpf *skel, const struct funcs *funcs,
 {
 	struct cost attach, det, plain_attach, plain_detach;
 	struct cost single_attach, single_detach, alone_attach, alone_detach;
+	const struct {
+		const char *name;
+		const struct cost *cost;
+	} costs[] = {
+		{ "attach", &attach },
+		{ "detach", &det },
+		{ "uncovered_attach", &plain_attach },
+		{ "uncovered_detach", &plain_detach },
+		{ "single_attach", &single_attach },
+		{ "single_detach", &single_detach },
+		{ "alone_attach", &alone_attach },
+		{ "alone_detach", &alone_detach },
+	};
 	size_t n = funcs->cnt > SPLIT ? SPLIT : funcs->cnt / 2;
 	struct funcs some = funcs_spread(funcs, n);
 	struct bpf_link *all, *link;
+	size_t i;
 
 	mem_quiesce();
 	link = attach_funcs(second_program(skel), &some, &plain_attach);
@@ -370,21 +384,11 @@ static void bench_split(struct mfentry_bpf *skel, const struct funcs *funcs,
 	     n, funcs->cnt, attach.ns / 1e9, det.ns / 1e9,
 	     plain_attach.ns / 1e9, plain_detach.ns / 1e9);
 	fprintf(f, ",\n\"split\": {\"covered\": %zu, \"n\": %zu,\n   ", funcs->cnt, n);
-	cost_json(f, "attach", &attach);
-	fputs(",\n   ", f);
-	cost_json(f, "detach", &det);
-	fputs(",\n   ", f);
-	cost_json(f, "uncovered_attach", &plain_attach);
-	fputs(",\n   ", f);
-	cost_json(f, "uncovered_detach", &plain_detach);
-	fputs(",\n   ", f);
-	cost_json(f, "single_attach", &single_attach);
-	fputs(",\n   ", f);
-	cost_json(f, "single_detach", &single_detach);
-	fputs(",\n   ", f);
-	cost_json(f, "alone_attach", &alone_attach);
-	fputs(",\n   ", f);
-	cost_json(f, "alone_detach", &alone_detach);
+	for (i = 0; i < ARRAY_SIZE(costs); i++) {
+		if (i)
+			fputs(",\n   ", f);
+		cost_json(f, costs[i].name, costs[i].cost);
+	}
 	fputc('}', f);
 	free(some.v);
 }

@@ -91,6 +91,17 @@ static __u64 percentile(__u64 *v, int cnt, int percent)
 	return v[(cnt - 1) * percent / 100];
 }
 
+static void print(struct times *alone, struct times *meanwhile, int repeat,
+		  const struct funcs *funcs, __u64 multi)
+{
+	printf("attach a single program, while links to %zu other functions come and go\n",
+	       funcs->cnt);
+	printf("  alone           %.6f s\n", percentile(alone->attach, repeat, 50) / 1e9);
+	printf("  meanwhile       %.6f s\n", percentile(meanwhile->attach, repeat, 50) / 1e9);
+	printf("  95th percentile %.6f s\n", percentile(meanwhile->attach, repeat, 95) / 1e9);
+	printf("  such a link     %.6f s\n", multi / 1e9);
+}
+
 void cmd_others(void)
 {
 	struct times alone, meanwhile;
@@ -145,9 +156,6 @@ void cmd_others(void)
 		json_close(f, opt.json);
 	}
 	if (!opt.json || strcmp(opt.json, "-"))
-		printf("a single program: attach %.6f s alone, meanwhile %.6f s, 95th percentile %.6f s; attach to %zu functions %.3f s\n",
-		       percentile(alone.attach, repeat, 50) / 1e9,
-		       percentile(meanwhile.attach, repeat, 50) / 1e9,
-		       percentile(meanwhile.attach, repeat, 95) / 1e9, funcs.cnt, multi / 1e9);
+		print(&alone, &meanwhile, repeat, &funcs, multi);
 	mfentry_bpf__destroy(skel);
 }

@@ -61,6 +61,17 @@ static struct bpf_link *attach_some(const struct bpf_program *prog, const __u32 
 	return link;
 }
 
+static void print(const struct funcs *funcs, const struct cost *attach, const struct cost *det,
+		  size_t bodies, const struct mem *after, const struct mem *returned)
+{
+	printf("%d links to %d of %zu functions\n", LINKS, FUNCS, funcs->cnt);
+	printf("  attach          %.3f s\n", attach->ns / 1e9);
+	printf("  detach          %.3f s\n", det->ns / 1e9);
+	printf("  trampolines     %zu\n", bodies);
+	printf("  kernel memory   %.2f MB; %.2f MB after %d s without links\n",
+	       after->total / 1e6, returned->total / 1e6, RETURNED_S);
+}
+
 void cmd_overlap(void)
 {
 	struct cost attach, det;
@@ -112,9 +123,7 @@ void cmd_overlap(void)
 		json_close(f, opt.json);
 	}
 	if (!opt.json || strcmp(opt.json, "-"))
-		printf("%d links to %d of %zu functions: attach %.3f s, detach %.3f s, %zu trampolines, %.1f MB, %.1f MB after %d s\n",
-		       LINKS, FUNCS, funcs.cnt, attach.ns / 1e9, det.ns / 1e9, bodies,
-		       after.total / 1e6, returned.total / 1e6, RETURNED_S);
+		print(&funcs, &attach, &det, bodies, &after, &returned);
 	for (i = 0; i < LINKS; i++)
 		mfentry_bpf__destroy(skels[i]);
 	free(ids);
