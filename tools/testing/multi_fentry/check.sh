@@ -11,6 +11,9 @@ set -euo pipefail
 
 PASSED=0
 FAILED=0
+# What failed and why, told again at the end: of a long run that may be all that
+# is kept.
+FAILURES=()
 START=$SECONDS
 # The new selftests race links against calls; once is not enough. More than
 # this does not fit into an hour from nothing: REPEAT=20 takes hours more.
@@ -28,8 +31,20 @@ verdict() {
 		PASSED=$((PASSED + 1))
 	else
 		FAILED=$((FAILED + 1))
+		FAILURES+=("FAIL $2")
 	fi
 	printf '[%s] %-4s %s\n' "$time" "$1" "$2"
+}
+
+# reasons <logs ...>: the lines that say why, by the words that our tools, the
+# compilers and the selftests have for it; else the last ones.
+reasons() {
+	local lines
+
+	lines=$(cat "$@" | tr '\r' '\n' |
+		grep -E '^not ok|(error|ERROR|WARNING|CHECK):|REGRESSION|NEW-FAILS|more than .*x$' |
+		head -n 8) || lines=$(cat "$@" | tail -n 4)
+	printf '%s\n' "$lines" | cut -c1-160 | sed 's/^/  | /'
 }
 
 # step <name> <command ...>: one test. While it runs its progress is seen;
@@ -45,7 +60,8 @@ step() {
 		return 0
 	fi
 	verdict FAIL "$name"
-	cat "$log" "$log.err" | tail -n 15 | sed 's/^/  | /'
+	{ tail -n 15 "$log.err"; tail -n 30 "$log"; } | tr '\r' '\n' | sed 's/^/  | /'
+	mapfile -t -O "${#FAILURES[@]}" FAILURES < <(reasons "$log.err" "$log")
 	return 1
 }
 
@@ -123,15 +139,10 @@ check_sources() {
 }
 
 # What needs neither a kernel nor a guest of arm64: those do not fit into the same
-# hour. Beside its unit test, which keeps one CPU busy, what calls cost.
+# hour. What calls cost is measured with nothing beside it.
 check_code() {
-	local pid cost=0
-
-	"$WORKSHOP/unit.sh" cost >"$LOGS/cost.log" 2>&1 &
-	pid=$!
+	step "cost" "$WORKSHOP/unit.sh" cost || true
 	step "unit of arm64" env ARCH=arm64 "$WORKSHOP/unit.sh" || true
-	wait "$pid" || cost=$?
-	step "cost" told "$LOGS/cost.log" "$cost" || true
 	step "warnings of arm64" env ARCH=arm64 "$WORKSHOP/warnings.sh" || true
 }
 
@@ -183,6 +194,7 @@ main() {
 }
 
 finish() {
+	[ "$FAILED" = 0 ] || printf '%s\n' "${FAILURES[@]}"
 	echo "$PASSED passed, $FAILED failed"
 	[ "$FAILED" = 0 ] || exit 1
 	exit 0
