@@ -69,11 +69,28 @@ static __u64 count_of(struct mfentry_bpf *skel, const struct func *func)
 	return sum;
 }
 
+struct output {
+	FILE *json;
+	const char *target;
+	const struct func *spare;	/* see detach_tidily() */
+	bool any;
+};
+
+/* What is measured next must not find functions that are to be left yet. */
+static void detach_multi(struct mfentry_bpf *skel, struct bpf_link *link,
+			 const struct output *out)
+{
+	struct cost c;
+
+	detach_tidily(&link, 1, skel, out->spare, NULL, &c);
+}
+
 /*
  * Functions that a test run does not call: a set of these and one target has
  * exactly one hit a test run. To find them, count what test runs call.
  */
-static struct funcs cold_set(struct mfentry_bpf *skel, const struct funcs *funcs)
+static struct funcs cold_set(struct mfentry_bpf *skel, const struct funcs *funcs,
+			     const struct output *out)
 {
 	struct funcs cold = funcs_spread(funcs, funcs->cnt), set;
 	struct bpf_link *link;
@@ -81,7 +98,7 @@ static struct funcs cold_set(struct mfentry_bpf *skel, const struct funcs *funcs
 
 	link = attach_funcs(skel->progs.count_calls, funcs, NULL);
 	time_batch(skel);
-	detach(link, NULL);
+	detach_multi(skel, link, out);
 	for (i = 0; i < funcs->cnt; i++)
 		if (!count_of(skel, &funcs->v[i]))
 			cold.v[n++] = funcs->v[i];
@@ -93,12 +110,6 @@ static struct funcs cold_set(struct mfentry_bpf *skel, const struct funcs *funcs
 	free(cold.v);
 	return set;
 }
-
-struct output {
-	FILE *json;
-	const char *target;
-	bool any;
-};
 
 static void report(struct output *out, const char *what, __u64 with, __u64 without)
 {
@@ -158,11 +169,10 @@ static void hit_multi(struct mfentry_bpf *skel, const struct funcs *set, bool fe
 	snprintf(what, sizeof(what), "%s_%zu_two_programs", kind, set->cnt);
 	report(out, what, time_batch(skel), without);
 
-	detach(second, NULL);
-	mem_quiesce();
+	detach_multi(skel, second, out);
 	snprintf(what, sizeof(what), "%s_%zu_after_second", kind, set->cnt);
 	report(out, what, time_batch(skel), without);
-	detach(first, NULL);
+	detach_multi(skel, first, out);
 }
 
 /* A program that asks for its cookie, without any and with one a function. */
@@ -182,8 +192,7 @@ static void hit_cookie(struct mfentry_bpf *skel, const struct funcs *set, bool f
 	link = attach_funcs(prog, set, NULL);
 	snprintf(what, sizeof(what), "%s_%zu_no_cookie", kind, set->cnt);
 	report(out, what, time_batch(skel), without);
-	detach(link, NULL);
-	mem_quiesce();
+	detach_multi(skel, link, out);
 
 	for (i = 0; i < set->cnt; i++)
 		cookies[i] = (__u64)ids[i] << 20;
@@ -194,8 +203,7 @@ static void hit_cookie(struct mfentry_bpf *skel, const struct funcs *set, bool f
 		die("cannot attach with cookies: %s", strerror(errno));
 	snprintf(what, sizeof(what), "%s_%zu_cookie", kind, set->cnt);
 	report(out, what, time_batch(skel), without);
-	detach(link, NULL);
-	mem_quiesce();
+	detach_multi(skel, link, out);
 	free(cookies);
 	free(ids);
 }
@@ -247,12 +255,15 @@ void cmd_hit(void)
 	struct output out = {};
 	struct mfentry_bpf *skel;
 	struct funcs funcs, set;
+	struct func spare;
 	bool multi;
 	size_t i;
 
 	if (!opt.json)
 		die("hit needs --json");
 	funcs_collect(&funcs);
+	spare = funcs_spare(&funcs);
+	out.spare = &spare;
 	skel = load_programs(&funcs);
 	multi = have_multi(skel, &funcs.v[0]);
 	if (!multi)
@@ -263,8 +274,7 @@ void cmd_hit(void)
 	targets[1].single_exit = skel->progs.single_exit_6;
 
 	if (multi)
-		set = cold_set(skel, &funcs);
-	mem_quiesce();
+		set = cold_set(skel, &funcs, &out);
 	out.json = json_open(opt.json, "hit");
 	fputs(",\n\"hits\": [", out.json);
 	for (i = 0; i < ARRAY_SIZE(targets); i++) {

@@ -151,6 +151,30 @@ void mem_quiesce(void)
 }
 
 /**
+ * wait_untraced - wait until the functions of links that are closed are left
+ *
+ * close() only has to stop their programs. Nothing else may trace functions.
+ */
+void wait_untraced(void)
+{
+	const char *path = TRACEFS "/enabled_functions";
+	int c, i;
+	FILE *f;
+
+	for (i = 0; i < MAX_STEPS; i++) {
+		mem_quiesce();
+		f = fopen(path, "r");
+		if (!f)
+			die("%s: %s", path, strerror(errno));
+		c = fgetc(f);
+		fclose(f);
+		if (c == EOF)
+			return;
+	}
+	die("functions are traced that no link is attached to");
+}
+
+/**
  * mem_settle - measure the kernel's memory once it stands still
  * @m: filled in
  */

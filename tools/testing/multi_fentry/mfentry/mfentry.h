@@ -93,6 +93,7 @@ struct mem {
 
 void mem_settle(struct mem *m);
 void mem_quiesce(void);
+void wait_untraced(void);
 struct mem mem_delta(const struct mem *after, const struct mem *before);
 void mem_json(FILE *f, const char *name, const struct mem *m);
 size_t count_bodies(void);

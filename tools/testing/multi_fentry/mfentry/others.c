@@ -70,15 +70,17 @@ static void __noreturn come_and_go(struct mfentry_bpf *skel, const struct funcs 
 	}
 }
 
-static __u64 multi_attach(struct mfentry_bpf *skel, const struct funcs *funcs)
+static __u64 multi_attach(struct mfentry_bpf *skel, const struct funcs *funcs,
+			  const struct func *spare)
 {
+	struct bpf_link *link;
+	struct cost c, rest;
 	__u64 v[FEW];
-	struct cost c;
 	int i;
 
 	for (i = 0; i < FEW; i++) {
-		mem_quiesce();
-		detach(attach_funcs(first_program(skel), funcs, &c), NULL);
+		link = attach_funcs(first_program(skel), funcs, &c);
+		detach_tidily(&link, 1, skel, spare, NULL, &rest);
 		v[i] = c.ns;
 	}
 	mem_quiesce();
@@ -108,6 +110,7 @@ void cmd_others(void)
 	struct mfentry_bpf *skel;
 	int done[2], repeat;
 	struct funcs funcs;
+	struct func spare;
 	__u64 multi;
 	pid_t pid;
 	char byte;
@@ -118,8 +121,9 @@ void cmd_others(void)
 		die("--repeat takes at most %d", REPEAT);
 	funcs_collect(&funcs);
 	leave_out(&funcs);
+	spare = funcs_spare(&funcs);
 	skel = load_programs(NULL);
-	multi = multi_attach(skel, &funcs);
+	multi = multi_attach(skel, &funcs, &spare);
 	single_times(skel, &alone, repeat);
 
 	if (pipe(done))

@@ -81,12 +81,12 @@ void cmd_pattern(void)
 	if (repeat > REPEAT)
 		die("--repeat takes at most %d", REPEAT);
 	for (i = 0; i < repeat; i++) {
-		mem_quiesce();
+		wait_untraced();
 		pattern[i] = start_by_pattern(&skel, &link);
 		ids = link_ids(link, &cnt);
 		detach(link, NULL);
 		mfentry_bpf__destroy(skel);
-		mem_quiesce();
+		wait_untraced();
 		bare[i] = start_by_ids(ids, cnt);
 		free(ids);
 	}
