@@ -11,7 +11,15 @@
 
 #include "abi.c"
 #include "site.c"
+#if HAS_COST
 #include "cost.c"
+#else
+static int cost_run(bool json)
+{
+	fprintf(stderr, "costs are measured on x86-64 only\n");
+	return 2;
+}
+#endif
 
 struct seen seen;
 unsigned long target_ret;
