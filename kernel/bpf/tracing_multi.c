@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * tracing_multi links: the trampolines, images and call sites that
- * trampoline_set.c works on.
+ * the engine (trampoline_set.h) works on.
  */
 #include <linux/bpf.h>
 #include <linux/btf.h>
@@ -112,17 +112,6 @@ void bpf_tramp_batch_free(struct bpf_tramp_batch *batch)
 }
 
 /**
- * bpf_tramp_ip_is_modified - does a livepatch share the function?
- * @ip: ftrace location
- *
- * Return: true if so, or if one is coming.
- */
-bool bpf_tramp_ip_is_modified(unsigned long ip)
-{
-	return bpf_trampoline_ip_is_modified(ip);
-}
-
-/**
  * bpf_tramp_ip_is_taken - does the function branch to a trampoline?
  * @ip: ftrace location of a function that is no site and has no dedicated
  *      trampoline
@@ -132,19 +121,6 @@ bool bpf_tramp_ip_is_modified(unsigned long ip)
 bool bpf_tramp_ip_is_taken(unsigned long ip)
 {
 	return ftrace_find_rec_direct(ip);
-}
-
-/**
- * bpf_tramp_wait - wait for tasks between a call site and an entry
- *
- * When it returns, none is left that came from a site which had been patched
- * before.
- *
- * Context: may sleep.
- */
-void bpf_tramp_wait(void)
-{
-	synchronize_rcu_tasks();
 }
 
 /*
@@ -195,17 +171,6 @@ bool bpf_tramp_prog_thunk_calls(const struct bpf_prog *prog)
 }
 
 /**
- * bpf_tramp_tr_dedicated - dedicated trampoline that a function runs
- * @ip: ftrace location
- *
- * Return: the trampoline, or NULL if the function does not branch to one.
- */
-struct bpf_trampoline *bpf_tramp_tr_dedicated(unsigned long ip)
-{
-	return bpf_trampoline_find_live(ip);
-}
-
-/**
  * bpf_tramp_tr_class - class of the function of a dedicated trampoline
  * @tr: the trampoline
  * @class: is filled in, with no pin
@@ -222,15 +187,6 @@ void bpf_tramp_tr_class(struct bpf_trampoline *tr, struct bpf_tramp_class *class
 void bpf_tramp_tr_get(struct bpf_trampoline *tr)
 {
 	refcount_inc(&tr->refcnt);
-}
-
-/**
- * bpf_tramp_tr_put - put a reference on a trampoline
- * @tr: the trampoline
- */
-void bpf_tramp_tr_put(struct bpf_trampoline *tr)
-{
-	bpf_trampoline_put(tr);
 }
 
 /**
@@ -299,18 +255,6 @@ int bpf_tramp_tr_add(struct bpf_trampoline *tr, struct bpf_tramp_node *node)
 }
 
 /**
- * bpf_tramp_tr_del - remove a link's program from a trampoline's programs
- * @tr: the trampoline
- * @node: the program
- *
- * Images that have the program still call it.
- */
-void bpf_tramp_tr_del(struct bpf_trampoline *tr, struct bpf_tramp_node *node)
-{
-	bpf_trampoline_del_prog(tr, node);
-}
-
-/**
  * bpf_tramp_tuple_fexit - node of a session's program at the function's return
  * @node: that at its entry
  *
@@ -319,16 +263,6 @@ void bpf_tramp_tr_del(struct bpf_trampoline *tr, struct bpf_tramp_node *node)
 struct bpf_tramp_node *bpf_tramp_tuple_fexit(struct bpf_tramp_node *node)
 {
 	return &container_of(node, struct bpf_tramp_tuple, node)->fexit;
-}
-
-/**
- * bpf_tramp_tr_skip - all images of a trampoline jump over a program
- * @tr: the trampoline
- * @prog: the program
- */
-void bpf_tramp_tr_skip(struct bpf_trampoline *tr, struct bpf_prog *prog)
-{
-	bpf_trampoline_skip_prog(tr, prog);
 }
 
 /*

@@ -8,7 +8,7 @@
  *   tracing_multi_link.c	the link, for bpf()
  *   tracing_multi_func.c	from the caller's BTF ids to functions
  *   tracing_multi_name.c	from the functions' names to their locations
- *   tracing_multi.c		trampolines, images and sites for trampoline_set.c
+ *   tracing_multi.c		trampolines, images and sites for the engine
  *
  * BPF_LINK_CREATE, in pseudo-code:
  *

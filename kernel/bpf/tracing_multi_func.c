@@ -3,7 +3,7 @@
  * tracing_multi links: from the caller's BTF ids to functions.
  *
  * A function that cannot be attached is refused here, with a reason, or by
- * trampoline_set.c if it depends on what is attached to it already.
+ * trampoline_attach.c if it depends on what is attached to it already.
  */
 #include <linux/bpf.h>
 #include <linux/btf.h>

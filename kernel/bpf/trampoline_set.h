@@ -19,6 +19,9 @@
  *           for its cookie and each function has its own
  *   tuple   (link, set): what a link holds, instead of one node per function
  *
+ *   change  all that one operation does to sets: which sites move to which set,
+ *           and which sets get another body
+ *
  * Attach, in pseudo-code:
  *
  *   for each requested site
@@ -26,10 +29,7 @@
  *   for each set the link covers a part of
  *           the larger of part and rest keeps the entry
  *           the smaller goes to a new set with an entry and a body of its own
- *   generate the bodies		(nothing is live yet: any error ends here)
- *   repatch the sites that move	(one call of ftrace for all of them)
- *   wait for tasks on their way from them
- *   patch the entries that stay	(one branch per set)
+ *   run the change
  *
  * Detach:
  *
@@ -38,12 +38,18 @@
  *
  * That cannot fail. A worker tidies soon, for all links that left meanwhile:
  *
- *   merge sets which are equal now	(the smaller part is repatched)
- *   take sites without programs out of ftrace
- *   generate the bodies that have programs which are gone
+ *   of sets which are equal now	the sites of the smaller ones move
+ *   sites without programs		leave ftrace
+ *   sets with programs that are gone	get another body
+ *   run the change
  *
  * The next attach begins with that, too. What tidying cannot do, for lack of memory
- * say, it does the next time.
+ * say, it does the next time. A change runs so:
+ *
+ *   generate the bodies		(nothing is live yet: any error ends here)
+ *   repatch the sites that move	(one call of ftrace for all of them)
+ *   wait for tasks on their way from them, if a program comes
+ *   patch the entries that stay	(one branch per set)
  *
  * A function which also has programs that sets do not serve (a single fentry,
  * fexit, fmod_ret, fsession or LSM program) has a dedicated trampoline, which
@@ -54,6 +60,17 @@
  * else, so that the return address does not tell the function any more. It is
  * in a set of its own, too, whose class and body have its address. A set of one
  * site needs no entry: the site branches to the body.
+ *
+ * A set is in one of these states. Only a change goes from one to another, but for
+ * what makes sets untidy (a link, a dedicated trampoline's last program or a livepatch
+ * that goes), and a dedicated trampoline that gets its first program.
+ *
+ *   state    live  stale  in table
+ *   empty    no    no     yes       its sites are new, and run nothing yet
+ *   next     no    yes    yes       sites are to move here
+ *   current  yes   no     yes       canonical
+ *   joined   yes   yes    yes       gets another body
+ *   untidy   yes   any    no        not canonical, or runs programs that are gone
  *
  * Locking: bpf_tramp_sets_mutex serializes all of it, and protects the shared
  * trampolines. It is taken outside of the trampoline pool locks and of ftrace's
@@ -109,15 +126,13 @@ enum bpf_tramp_kind {
  * @old_flags: and the trampoline's flags
  * @tuples: the links whose programs run, newest first
  * @sites: the sites
- * @parts: while a link attaches: what it covers
- * @twins: while tidying: sets to be merged into this one
- * @thunks: while tidying: of its sites, in the set it is to be merged into
- * @work: sets the running operation touches, or the untidy ones
+ * @work: in the sets of the running change, or the untidy ones
+ * @part: while a link attaches: the sites that it covers
  * @nr_tuples: length of @tuples
  * @nr_sites: length of @sites
  * @live: the sites branch here
- * @stale: images have programs that are not in @tuples any more; they are
- *         jumped over
+ * @stale: is to get a body: there is none yet, or it lacks a program that comes, or
+ *         has one that is gone, which it jumps over, or keeps thunks for nothing
  * @prepared: a new body waits for commit or abort
  * @left: sites have left it; tasks may still be on their way from them
  */
@@ -132,10 +147,8 @@ struct bpf_tramp_set {
 	u32 old_flags;
 	struct list_head tuples;
 	struct list_head sites;
-	struct list_head parts;
-	struct list_head twins;
-	struct bpf_tramp_thunks *thunks;
 	struct list_head work;
+	struct bpf_tramp_move *part;
 	u32 nr_tuples;
 	u32 nr_sites;
 	bool live;
@@ -234,7 +247,7 @@ static inline bool bpf_tramp_set_has_thunks(const struct bpf_tramp_set *set)
 	return bpf_tramp_class_has_entry(&set->class) && set->kind != BPF_TRAMP_KIND_ENTRY;
 }
 
-/* The engine, trampoline_set.c */
+/* The engine; trampoline.h has what trampoline.c needs of it. */
 extern struct mutex bpf_tramp_sets_mutex;
 
 int bpf_tramp_sets_init(void);
@@ -244,16 +257,6 @@ int bpf_tramp_sets_attach(struct bpf_link *link, struct list_head *tuples,
 void bpf_tramp_sets_detach(struct list_head *tuples);
 int bpf_tramp_sets_tidy(void);
 int bpf_tramp_sets_leave(bool (*in)(unsigned long ip, void *data), void *data);
-int bpf_tramp_ipmodify(unsigned long ip);
-
-bool bpf_tramp_ip_is_site(unsigned long ip);
-bool bpf_tramp_sets_lock(unsigned long ip);
-void bpf_tramp_sets_unlock(void);
-int bpf_tramp_pin(struct bpf_trampoline *tr);
-void bpf_tramp_pin_commit(struct bpf_trampoline *tr);
-void bpf_tramp_pin_abort(struct bpf_trampoline *tr);
-bool bpf_tramp_pin_pending(struct bpf_trampoline *tr);
-bool bpf_tramp_unpin(struct bpf_trampoline *tr);
 
 /*
  * What the engine needs of the rest of the kernel: trampolines and their
@@ -268,7 +271,6 @@ enum bpf_tramp_batch_op {
 
 struct bpf_tramp_batch;
 
-bool bpf_tramp_ip_is_modified(unsigned long ip);
 bool bpf_tramp_ip_is_taken(unsigned long ip);
 struct bpf_tramp_batch *bpf_tramp_batch_alloc(u32 nr);
 void bpf_tramp_batch_site(struct bpf_tramp_batch *batch, unsigned long ip, unsigned long addr);
@@ -288,24 +290,17 @@ void bpf_tramp_thunk_put(struct bpf_tramp_set *set, unsigned long thunk);
 bool bpf_tramp_thunks_are_wasted(struct bpf_tramp_set *set);
 void bpf_tramp_tidy_later(void);
 bool bpf_tramp_queue(struct work_struct *work);
-void bpf_tramp_wait(void);
 
 struct bpf_tramp_cookies *bpf_tramp_cookies_alloc(u32 first, u32 nr);
-struct bpf_tramp_cookies *bpf_tramp_cookies_get(struct bpf_tramp_cookies *cookies);
-void bpf_tramp_cookies_put(struct bpf_tramp_cookies *cookies);
 
 bool bpf_tramp_prog_thunk_calls(const struct bpf_prog *prog);
 struct bpf_trampoline *bpf_tramp_tr_alloc(const struct bpf_tramp_set *set);
-struct bpf_trampoline *bpf_tramp_tr_dedicated(unsigned long ip);
 void bpf_tramp_tr_class(struct bpf_trampoline *tr, struct bpf_tramp_class *class);
 void bpf_tramp_tr_get(struct bpf_trampoline *tr);
-void bpf_tramp_tr_put(struct bpf_trampoline *tr);
 bool bpf_tramp_tr_has_images(struct bpf_trampoline *tr);
 bool bpf_tramp_tr_has_own_progs(struct bpf_trampoline *tr);
 int bpf_tramp_tr_has_room(const struct bpf_trampoline *tr, const struct bpf_prog *prog);
 int bpf_tramp_tr_add(struct bpf_trampoline *tr, struct bpf_tramp_node *node);
-void bpf_tramp_tr_del(struct bpf_trampoline *tr, struct bpf_tramp_node *node);
-void bpf_tramp_tr_skip(struct bpf_trampoline *tr, struct bpf_prog *prog);
 
 int bpf_tramp_body_prepare(struct bpf_tramp_set *set);
 int bpf_tramp_body_switch(struct bpf_tramp_set *set);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * All that trampoline_set.c includes, so that the user-space test can put its
+ * All that the files of the engine include, so that the user-space test can put its
  * own header in this one's place.
  */
 #ifndef _KERNEL_BPF_TRAMPOLINE_SET_INTERNAL_H
@@ -16,11 +16,13 @@
 #include <linux/lockdep.h>
 #include <linux/minmax.h>
 #include <linux/mutex.h>
+#include <linux/rcupdate.h>
 #include <linux/sched.h>
 #include <linux/slab.h>
 #include <linux/spinlock.h>
 #include <linux/xarray.h>
 
+#include "trampoline.h"
 #include "trampoline_set.h"
 
 #endif /* _KERNEL_BPF_TRAMPOLINE_SET_INTERNAL_H */

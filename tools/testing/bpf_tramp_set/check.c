@@ -197,7 +197,9 @@ static void check_set(struct fn *fn, struct bpf_tramp_set *set, bool tidied)
 
 	CHECK(set->live && !set->prepared && set->tr && set->tr->set == set);
 	CHECK(set->tr->cur && !set->tr->next);
-	CHECK(list_empty(&set->parts) && list_empty(&set->twins));
+	CHECK(!set->part);
+	if (hash_hashed(&set->hash_node))
+		CHECK(bpf_tramp_set_find(&set->class, &set->tuples) == set);
 	CHECK(hash_hashed(&set->hash_node) == list_empty(&set->work));
 	if (set->class.pin)
 		CHECK(set->class.pin == set->tr && set->tr == fn->tr);
@@ -219,12 +221,10 @@ static void check_set(struct fn *fn, struct bpf_tramp_set *set, bool tidied)
 	} else {
 		CHECK(!set->entry && (unsigned long)set->tr->cur == fn->branch);
 	}
-	CHECK(!set->thunks);
 	if (tidied) {
 		CHECK(!set->stale);
 		CHECK(list_empty(&set->work));
 		CHECK(set->hash == set_hash(&set->class, &set->tuples));
-		CHECK(set_find(&set->class, &set->tuples) == set);
 		CHECK(!list_empty(&set->tuples));
 		CHECK(!!set->class.pin == !!fn->nr_own);
 		CHECK(set->class.pin || !!set->class.solo == fn->ipmodify);
@@ -260,7 +260,7 @@ static void check_sites(bool tidied)
 
 	nr_seen = 0;
 	for (fn = world.fns; fn < world.fns + world.nr_fns; fn++) {
-		site = site_find_ip(fn->ip);
+		site = bpf_tramp_site_find_ip(fn->ip);
 		if (tidied || model_nr_multi(fn))
 			CHECK(!!site == !!model_nr_multi(fn));
 		if (!site) {
@@ -277,7 +277,7 @@ static void check_sites(bool tidied)
 		CHECK(site->btf_id == fn->id || site->btf_id == fn->alias);
 		CHECK(bpf_tramp_site_find(OBJ_ID, site->btf_id) == site);
 		set = site->set;
-		CHECK(class_equal(&set->class, &fn->class));
+		CHECK(bpf_tramp_class_equal(&set->class, &fn->class));
 		tr_visit(set->tr);
 		if (set->tr->idx == MAX_FNS) {
 			set->tr->idx = nr_seen;
@@ -371,7 +371,7 @@ static void check_trs(void)
 /* All of it, after each operation. */
 static void check_all(void)
 {
-	bool tidied = list_empty(&untidy);
+	bool tidied = list_empty(&bpf_tramp_untidy);
 	struct fn *fn;
 
 	epoch++;
@@ -388,7 +388,7 @@ static void check_nothing(void)
 {
 	u32 i;
 
-	CHECK(list_empty(&untidy) && list_empty(&ghosts));
+	CHECK(list_empty(&bpf_tramp_untidy) && list_empty(&ghosts));
 	CHECK(hash_empty(sets));
 	CHECK(!mem_total && hash_empty(sites_by_ip) && !sites_by_id.nr);
 	CHECK(!world.nr_images && !world.nr_trs && !world.nr_batches);
@@ -414,12 +414,12 @@ static void ops_begin(void)
 	struct fn *fn;
 
 	for (fn = world.fns; fn < world.fns + world.nr_fns; fn++) {
-		site = site_find_ip(fn->ip);
+		site = bpf_tramp_site_find_ip(fn->ip);
 		fn->old_branch = fn->branch;
 		fn->old_set = site ? site->set : NULL;
 		fn->old_kind = site ? site->set->kind : 0;
 	}
-	before.tidied = list_empty(&untidy);
+	before.tidied = list_empty(&bpf_tramp_untidy);
 	before.mem = mem_total;
 	before.nr_images = world.nr_images;
 	before.nr_sets = mem_count[MEM_SET];
@@ -445,7 +445,7 @@ static void check_moves(bool attach)
 
 	for (i = 0; i < world.nr_fns; i++) {
 		fn = &world.fns[i];
-		site = site_find_ip(fn->ip);
+		site = bpf_tramp_site_find_ip(fn->ip);
 		if (!fn->old_set || !site || !bpf_tramp_class_has_entry(&site->set->class))
 			continue;
 		whole[i] = attach ? fn->old_set : site->set;
@@ -487,13 +487,13 @@ static void check_undone(bool kind)
 	struct bpf_tramp_site *site;
 	struct fn *fn;
 
-	if (!before.tidied || !list_empty(&untidy))
+	if (!before.tidied || !list_empty(&bpf_tramp_untidy))
 		return;
 	CHECK(mem_count[MEM_SET] == before.nr_sets);
 	for (fn = world.fns; fn < world.fns + world.nr_fns; fn++) {
 		if (world.sites_moved && (fn->nr_own || fn->ipmodify || kind))
 			continue;
-		site = site_find_ip(fn->ip);
+		site = bpf_tramp_site_find_ip(fn->ip);
 		CHECK(fn->old_set == (site ? site->set : NULL));
 		/* back in its set, by a thunk that may be another one */
 		if (!world.sites_moved || !site || !site->thunk)

@@ -155,7 +155,7 @@ static void test_cookies(void)
 	op_detach(links[1]);
 	attach_own_cookies(2);
 	CHECK(nr_sets() == 1);
-	CHECK(site_find_ip(world.fns[0].ip)->set->kind == BPF_TRAMP_KIND_ENTRY);
+	CHECK(bpf_tramp_site_find_ip(world.fns[0].ip)->set->kind == BPF_TRAMP_KIND_ENTRY);
 	test_end();
 }
 
@@ -295,7 +295,7 @@ static void test_pin(void)
 	CHECK(!attach_mask(0, 0xf, 0));
 	CHECK(!single_on(1, 0));
 	CHECK(nr_sets() == 2);
-	site = site_find_ip(world.fns[1].ip);
+	site = bpf_tramp_site_find_ip(world.fns[1].ip);
 	CHECK(site->set->class.pin == world.fns[1].tr);
 	CHECK(!attach_mask(1, 0x3, 5));
 	CHECK(nr_sets() == 3 && world.sites_moved == 2);
@@ -304,7 +304,7 @@ static void test_pin(void)
 	CHECK(site->set->class.pin);
 	single_off(1, 1);
 	CHECK(!site->set->class.pin && nr_sets() == 2);
-	CHECK(site->set == site_find_ip(world.fns[0].ip)->set);
+	CHECK(site->set == bpf_tramp_site_find_ip(world.fns[0].ip)->set);
 
 	/* the only function of a set */
 	op_detach(links[1]);
@@ -350,7 +350,7 @@ static void test_pin_other_id(void)
 	CHECK(!bpf_tramp_pin_pending(other) && !other->nr_progs);
 	bpf_tramp_pin_abort(other);
 	bpf_tramp_sets_unlock();
-	bpf_tramp_tr_put(other);
+	bpf_trampoline_put(other);
 
 	other = tr_new(&world.fns[1]);
 	other->ip = world.fns[1].ip;
@@ -359,7 +359,7 @@ static void test_pin_other_id(void)
 	CHECK(bpf_tramp_pin(other) == -EBUSY);
 	bpf_tramp_sets_unlock();
 	world.fns[1].class.model.nr_args--;
-	bpf_tramp_tr_put(other);
+	bpf_trampoline_put(other);
 	test_end();
 }
 
@@ -534,13 +534,13 @@ static void test_stuck(void)
 	CHECK(!attach_mask(0, 0xf, 0));
 	fault_set(1, true);
 	op_detach(links[0]);
-	CHECK(!world.sites_deleted && !list_empty(&untidy));
+	CHECK(!world.sites_deleted && !list_empty(&bpf_tramp_untidy));
 	CHECK(!single_on(2, 0));
 	CHECK(!single_on(3, 0));
 	fault_set(1, true);
 	single_off(3, 0);
 	CHECK(!attach_mask(1, 0x7, 0));
-	CHECK(list_empty(&untidy) && nr_sets() == 2);
+	CHECK(list_empty(&bpf_tramp_untidy) && nr_sets() == 2);
 	single_off(2, 0);
 	CHECK(nr_sets() == 1);
 	test_end();
@@ -631,7 +631,8 @@ static void test_leave(void)
 	check_all();
 	CHECK(!bpf_tramp_sets_leave(is_odd, NULL));
 	check_all();
-	CHECK(nr_sets() == 2 && !site_find_ip(world.fns[1].ip) && site_find_ip(world.fns[0].ip));
+	CHECK(!bpf_tramp_site_find_ip(world.fns[1].ip) && nr_sets() == 2);
+	CHECK(bpf_tramp_site_find_ip(world.fns[0].ip));
 	test_end();
 }
 
@@ -664,6 +665,78 @@ static void test_one_stuck(void)
 	test_end();
 }
 
+/* Two sets that have become equal: of function 0, which is stuck, and of 1 to 3 */
+static void stuck_twins(void)
+{
+	world_init(8, 1, 12);
+	links_init(4, 0, 0);
+	CHECK(!attach_mask(0, 0x0f, 0));
+	CHECK(!attach_mask(1, 0x01, 0));
+	CHECK(!attach_mask(2, 0x0e, 0));
+	world.stuck = &world.fns[0];
+	op_stop(links[1]);
+	op_stop(links[2]);
+	CHECK(nr_sets() == 2);
+}
+
+static void test_stuck_twin(void)
+{
+	test_begin("a larger set that cannot take over the sites of a smaller one is tidy");
+	stuck_twins();
+	CHECK(!attach_mask(3, 0x0e, 0));
+	world.stuck = NULL;
+	op_stop(links[3]);
+	op_tidy();
+	CHECK(nr_sets() == 1);
+	test_end();
+}
+
+static void test_no_bodies(void)
+{
+	test_begin("without memory for bodies, sets that have become equal merge");
+	stuck_twins();
+	world.stuck = NULL;
+	world.no_images = true;
+	CHECK(bpf_tramp_sets_tidy() == -ENOMEM);
+	check_all();
+	CHECK(nr_sets() == 1);
+	world.no_images = false;
+	op_tidy();
+	test_end();
+}
+
+/* Tidying asks for a livepatch several times. */
+static void test_flip(bool on)
+{
+	struct fn *fn = &world.fns[1];
+	u32 after;
+
+	test_begin(on ? "a livepatch comes while its function is tidied up" :
+		   "a livepatch goes while its function is tidied up");
+	for (after = 0; after < 3; after++) {
+		world_init(4, 1, 12);
+		links_init(2, 0, 0);
+		CHECK(!op_ipmodify(fn, !on));
+		CHECK(!attach_mask(0, 0x2, 0));
+		CHECK(!attach_mask(1, 0x2, 0));
+		if (on)
+			CHECK(!op_ipmodify(fn, false));
+		op_stop(links[1]);
+		ops_begin();
+		world.flips = fn;
+		world.flips_after = after;
+		bpf_tramp_sets_tidy();
+		world.flips = NULL;
+		fn->ipmodify = on;
+		CHECK(!bpf_tramp_ipmodify(fn->ip));
+		fn->patched = on;
+		op_tidy();
+		CHECK(!op_ipmodify(fn, false));
+		op_nothing();
+	}
+	test_end();
+}
+
 static void test_directed(void)
 {
 	test_one_link();
@@ -693,4 +766,8 @@ static void test_directed(void)
 	test_late_livepatch();
 	test_leave();
 	test_one_stuck();
+	test_stuck_twin();
+	test_no_bodies();
+	test_flip(false);
+	test_flip(true);
 }

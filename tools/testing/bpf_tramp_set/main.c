@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Test of kernel/bpf/trampoline_set.c in user space. See README.
+ * Test of the set engine in kernel/bpf in user space. See README.
  */
 #include "trampoline_set_internal.h"
 
@@ -9,6 +9,11 @@
 #include <time.h>
 
 #include "../../../kernel/bpf/trampoline_set.c"
+#include "../../../kernel/bpf/trampoline_site.c"
+#include "../../../kernel/bpf/trampoline_change.c"
+#include "../../../kernel/bpf/trampoline_tidy.c"
+#include "../../../kernel/bpf/trampoline_attach.c"
+#include "../../../kernel/bpf/trampoline_pin.c"
 
 #include "world.c"
 #include "check.c"

@@ -157,14 +157,14 @@ static int op_attach(struct bpf_link *link)
 			if (link->want & (1U << i))
 				model_add(&world.fns[i], link, link->cookie[i]);
 		if (before.tidied) {
-			CHECK(list_empty(&untidy));
+			CHECK(list_empty(&bpf_tramp_untidy));
 			check_moves(true);
 		}
 	}
 	if (!injected && !world.stuck)
-		CHECK(list_empty(&untidy));
+		CHECK(list_empty(&bpf_tramp_untidy));
 	/* the worker knows of what is left */
-	CHECK(list_empty(&untidy) || world.tidy_later || !before.tidied);
+	CHECK(list_empty(&bpf_tramp_untidy) || world.tidy_later || !before.tidied);
 	world.tidy_later = false;
 	fault_set(0, false);
 	check_all();
@@ -195,10 +195,14 @@ static void op_stop(struct bpf_link *link)
 /* What is untidy is tidy after it, or a fault is the reason. */
 static void tidy_and_check(void)
 {
-	int err = bpf_tramp_sets_tidy();
+	u32 waits = world.waits;
+	int err;
 
+	err = bpf_tramp_sets_tidy();
 	CHECK(!err || fault.fired || world.stuck);
-	CHECK(err || list_empty(&untidy));
+	/* no function gets a program that it has not */
+	CHECK(world.waits == waits);
+	CHECK(err || list_empty(&bpf_tramp_untidy));
 }
 
 static void op_detach(struct bpf_link *link)
@@ -248,7 +252,7 @@ static void single_unlock(struct single *s)
 
 static void single_del_prog(struct single *s)
 {
-	bpf_tramp_tr_del(s->tr, &s->fn->own_node[s->slot]);
+	bpf_trampoline_del_prog(s->tr, &s->fn->own_node[s->slot]);
 	s->tr->nr_own--;
 }
 
@@ -308,7 +312,7 @@ static void single_commit(struct single *s)
 static int single_attach(struct single *s)
 {
 	struct bpf_link *link = &s->fn->own_link[s->slot];
-	bool tidied = list_empty(&untidy), full = s->fn->nr >= world.max_progs;
+	bool tidied = list_empty(&bpf_tramp_untidy), full = s->fn->nr >= world.max_progs;
 	int err;
 
 	ops_begin();
@@ -331,14 +335,14 @@ static int single_attach(struct single *s)
 	}
 	single_unlock(s);
 	if (err) {
-		bpf_tramp_tr_put(s->tr);
+		bpf_trampoline_put(s->tr);
 		check_undone(false);
 	}
 	link->busy = false;
 	CHECK(err == (full ? -E2BIG : 0) || fault.fired);
 	CHECK(!fault.fired || err);
 	if (tidied)
-		CHECK(list_empty(&untidy));
+		CHECK(list_empty(&bpf_tramp_untidy));
 	check_all();
 	return err;
 }
@@ -367,7 +371,7 @@ static void single_update(struct single *s)
 
 static void op_single_off(struct single *singles, u32 nr)
 {
-	bool tidied = list_empty(&untidy);
+	bool tidied = list_empty(&bpf_tramp_untidy);
 	struct single *s, *end = singles + nr;
 	struct bpf_link *link;
 
@@ -378,7 +382,7 @@ static void op_single_off(struct single *singles, u32 nr)
 		s->tr = s->fn->tr;
 		single_lock(s);
 		single_del_prog(s);
-		bpf_tramp_tr_skip(s->tr, link->prog);
+		bpf_trampoline_skip_prog(s->tr, link->prog);
 		if (!bpf_tramp_unpin(s->tr))
 			single_update(s);
 		single_unlock(s);
@@ -386,14 +390,15 @@ static void op_single_off(struct single *singles, u32 nr)
 		s->fn->nr_own--;
 		check_gone(link);
 		link->busy = false;
-		bpf_tramp_tr_put(s->tr);
+		bpf_trampoline_put(s->tr);
 		check_meanwhile();
 	}
+	CHECK(list_empty(&bpf_tramp_untidy) || world.tidy_later || !tidied);
 	if (world.tidy_later)
 		tidy_and_check();
 	world.tidy_later = false;
 	if (!fault.fired && tidied)
-		CHECK(list_empty(&untidy));
+		CHECK(list_empty(&bpf_tramp_untidy));
 	fault_set(0, false);
 	check_all();
 }
@@ -418,7 +423,7 @@ static int op_single_on(struct single *singles, u32 nr)
  */
 static int op_ipmodify(struct fn *fn, bool on)
 {
-	bool tidied = list_empty(&untidy);
+	bool tidied = list_empty(&bpf_tramp_untidy);
 	int err;
 
 	ops_begin();
@@ -439,7 +444,7 @@ static int op_ipmodify(struct fn *fn, bool on)
 		tidy_and_check();
 	world.tidy_later = false;
 	if (!fault.fired && tidied)
-		CHECK(list_empty(&untidy));
+		CHECK(list_empty(&bpf_tramp_untidy));
 	fault_set(0, false);
 	check_all();
 	return err;

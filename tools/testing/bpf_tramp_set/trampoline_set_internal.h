@@ -353,4 +353,25 @@ struct bpf_trampoline {
 
 #include "../../../kernel/bpf/trampoline_set.h"
 
+/* Of the kernel's trampoline.h: what the engine has for trampoline.c, ... */
+bool bpf_tramp_ip_is_site(unsigned long ip);
+bool bpf_tramp_sets_lock(unsigned long ip);
+void bpf_tramp_sets_unlock(void);
+int bpf_tramp_pin(struct bpf_trampoline *tr);
+void bpf_tramp_pin_commit(struct bpf_trampoline *tr);
+void bpf_tramp_pin_abort(struct bpf_trampoline *tr);
+bool bpf_tramp_pin_pending(struct bpf_trampoline *tr);
+bool bpf_tramp_unpin(struct bpf_trampoline *tr);
+int bpf_tramp_ipmodify(unsigned long ip);
+
+/* ... and what that has for the engine */
+struct bpf_trampoline *bpf_trampoline_find_live(unsigned long ip);
+bool bpf_trampoline_ip_is_modified(unsigned long ip);
+void bpf_trampoline_put(struct bpf_trampoline *tr);
+void bpf_trampoline_del_prog(struct bpf_trampoline *tr, struct bpf_tramp_node *node);
+void bpf_trampoline_skip_prog(struct bpf_trampoline *tr, struct bpf_prog *prog);
+void synchronize_rcu_tasks(void);
+struct bpf_tramp_cookies *bpf_tramp_cookies_get(struct bpf_tramp_cookies *cookies);
+void bpf_tramp_cookies_put(struct bpf_tramp_cookies *cookies);
+
 #endif /* _KERNEL_BPF_TRAMPOLINE_SET_INTERNAL_H */

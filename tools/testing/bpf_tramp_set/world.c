@@ -114,6 +114,10 @@ static struct {
 	u32 nr_cookies;
 	bool tidy_later;
 	struct fn *stuck;	/* its entry cannot be patched */
+	struct fn *flips;	/* a livepatch comes to it, or goes, */
+	u32 flips_after;	/* when this was asked so often */
+	bool no_images;		/* there is no memory for any */
+	u32 waits;		/* for tasks on their way */
 	struct bpf_trampoline *locked;	/* whose lock is held, or NULL */
 
 	/* of the running operation */
@@ -273,7 +277,7 @@ static struct bpf_tramp_image *image_generate(struct bpf_trampoline *tr)
 	struct bpf_tramp_image *im;
 	struct bpf_tramp_node *node;
 
-	if (should_fail())
+	if (should_fail() || world.no_images)
 		return NULL;
 	im = calloc(1, sizeof(*im));
 	CHECK(im);
@@ -335,7 +339,7 @@ static void image_release(struct bpf_tramp_image *im)
 	list_del(&im->list);
 	world.nr_in_flight--;
 	image_free(im);
-	bpf_tramp_tr_put(tr);
+	bpf_trampoline_put(tr);
 }
 
 /* Release one in @one_in images of those in flight. */
@@ -397,7 +401,7 @@ bool bpf_tramp_prog_thunk_calls(const struct bpf_prog *prog)
 	return prog->calls_orig;
 }
 
-struct bpf_trampoline *bpf_tramp_tr_dedicated(unsigned long ip)
+struct bpf_trampoline *bpf_trampoline_find_live(unsigned long ip)
 {
 	struct fn *fn = fn_by_ip(ip);
 
@@ -440,7 +444,7 @@ static void thunks_free(struct bpf_tramp_thunks *thunks)
 	free(thunks);
 }
 
-void bpf_tramp_tr_put(struct bpf_trampoline *tr)
+void bpf_trampoline_put(struct bpf_trampoline *tr)
 {
 	struct bpf_tramp_thunks *thunks, *tmp;
 
@@ -495,7 +499,7 @@ int bpf_tramp_tr_add(struct bpf_trampoline *tr, struct bpf_tramp_node *node)
 	return 0;
 }
 
-void bpf_tramp_tr_del(struct bpf_trampoline *tr, struct bpf_tramp_node *node)
+void bpf_trampoline_del_prog(struct bpf_trampoline *tr, struct bpf_tramp_node *node)
 {
 	tr_is_locked(tr);
 	CHECK(!hlist_unhashed(&node->tramp_hlist));
@@ -503,7 +507,7 @@ void bpf_tramp_tr_del(struct bpf_trampoline *tr, struct bpf_tramp_node *node)
 	tr->nr_progs--;
 }
 
-void bpf_tramp_tr_skip(struct bpf_trampoline *tr, struct bpf_prog *prog)
+void bpf_trampoline_skip_prog(struct bpf_trampoline *tr, struct bpf_prog *prog)
 {
 	struct bpf_tramp_image *im;
 	u32 i;
@@ -539,10 +543,11 @@ static bool image_has(struct bpf_tramp_image *im, struct bpf_link *link)
 	return false;
 }
 
-void bpf_tramp_wait(void)
+void synchronize_rcu_tasks(void)
 {
 	struct bpf_trampoline *tr;
 
+	world.waits++;
 	list_for_each_entry(tr, &world.trs, all)
 		tr->left = false;
 }
@@ -786,9 +791,15 @@ void bpf_tramp_cookies_put(struct bpf_tramp_cookies *cookies)
  * Sites
  */
 
-bool bpf_tramp_ip_is_modified(unsigned long ip)
+bool bpf_trampoline_ip_is_modified(unsigned long ip)
 {
-	return fn_by_ip(ip)->ipmodify;
+	struct fn *fn = fn_by_ip(ip);
+
+	if (fn == world.flips && !world.flips_after--) {
+		fn->ipmodify = !fn->ipmodify;
+		world.flips = NULL;
+	}
+	return fn->ipmodify;
 }
 
 /* All direct calls are those of the sets and of dedicated trampolines. */

@@ -1,0 +1,380 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * A change: what a link that attaches, tidying, and a livepatch do to sets. Each
+ * of them only says which sites go where, and which sets have another list of
+ * programs; it is carried out here, in the same steps for all:
+ *
+ *   prepare   generates bodies, and thunks for the sites that move. Nothing that
+ *             runs has been changed: any error ends here.
+ *   patch     patches the sites that move, all of those that run something
+ *             already in one call of ftrace, then those that are new, or leave.
+ *   switch    patches the entries whose body is a new one. Sites leave before the
+ *             entry they branched to is switched, and tasks on their way from
+ *             them are waited for, so that a new program never runs on a function
+ *             that it does not cover.
+ *   end       has sites, sets and bodies follow what is patched.
+ *
+ * When ftrace has patched the sites that move, what is consistent in itself is
+ * done even if there is an error after that: new sites that it refuses vanish, those
+ * that cannot leave stay, and a set whose entry cannot be switched is untidy. The
+ * link that attaches is detached then, which cannot fail.
+ */
+#include "trampoline_set_internal.h"
+#include "trampoline_change.h"
+
+/**
+ * bpf_tramp_move_add - some sites of a set are to move
+ * @ch: the change
+ * @from: the set
+ * @to: as in struct bpf_tramp_move; the caller may set it later
+ *
+ * Return: the move, without sites, or NULL if there is no memory.
+ */
+struct bpf_tramp_move *bpf_tramp_move_add(struct bpf_tramp_change *ch,
+					  struct bpf_tramp_set *from, struct bpf_tramp_set *to)
+{
+	struct bpf_tramp_move *move = kzalloc_obj(*move);
+
+	if (!move)
+		return NULL;
+	INIT_LIST_HEAD(&move->sites);
+	move->from = from;
+	move->to = to;
+	list_add_tail(&move->node, &ch->moves);
+	return move;
+}
+
+/**
+ * bpf_tramp_move_site - a site of the set belongs to the move
+ * @move: the move
+ * @site: the site
+ */
+void bpf_tramp_move_site(struct bpf_tramp_move *move, struct bpf_tramp_site *site)
+{
+	list_move(&site->list, &move->sites);
+	move->from->nr_sites--;
+	move->nr_sites++;
+}
+
+/**
+ * bpf_tramp_move_all - all sites that the set has left belong to the move
+ * @move: the move
+ */
+void bpf_tramp_move_all(struct bpf_tramp_move *move)
+{
+	list_splice_init(&move->from->sites, &move->sites);
+	move->nr_sites += move->from->nr_sites;
+	move->from->nr_sites = 0;
+}
+
+static int move_make_thunks(struct bpf_tramp_move *move)
+{
+	struct bpf_tramp_site *site;
+	int err;
+
+	if (!move->nr_sites || !move->to || !bpf_tramp_set_has_thunks(move->to))
+		return 0;
+	move->thunks = bpf_tramp_thunks_alloc(move->to, move->nr_sites);
+	if (!move->thunks)
+		return -ENOMEM;
+	list_for_each_entry(site, &move->sites, list) {
+		err = bpf_tramp_site_number(site);
+		if (err)
+			return err;
+		bpf_tramp_thunks_add(move->thunks, move->to, site);
+	}
+	return bpf_tramp_thunks_write(move->thunks);
+}
+
+static enum bpf_tramp_batch_op move_op(const struct bpf_tramp_move *move)
+{
+	if (!move->from->live)
+		return BPF_TRAMP_BATCH_ADD;
+	return move->to ? BPF_TRAMP_BATCH_MOD : BPF_TRAMP_BATCH_DEL;
+}
+
+/* Which of the new thunks is this one? Sets without any have none. */
+static unsigned long move_thunk(const struct bpf_tramp_move *move, u32 i)
+{
+	return move->thunks ? bpf_tramp_thunks_get(move->thunks, i) : 0;
+}
+
+static void move_patch(struct bpf_tramp_move *move, struct bpf_tramp_batch *batch)
+{
+	struct bpf_tramp_site *site;
+	unsigned long addr;
+	u32 i = 0;
+
+	list_for_each_entry(site, &move->sites, list) {
+		if (move->to)
+			addr = bpf_tramp_site_addr(move->to, move_thunk(move, i++));
+		else
+			addr = bpf_tramp_site_addr(move->from, site->thunk);
+		bpf_tramp_batch_site(batch, site->ip, addr);
+	}
+}
+
+/**
+ * bpf_tramp_move_end - the sites are where they are patched to
+ * @move: the move; is freed, unless its sites have left ftrace
+ *
+ * If nothing was patched, which the caller may also decide, that is where they were.
+ */
+void bpf_tramp_move_end(struct bpf_tramp_move *move)
+{
+	struct bpf_tramp_set *set = move->done ? move->to : move->from;
+	struct bpf_tramp_site *site, *tmp;
+	u32 i = 0;
+
+	if (!move->done && move->thunks)
+		bpf_tramp_thunks_free(move->thunks);
+	list_for_each_entry_safe(site, tmp, &move->sites, list) {
+		if (set)
+			bpf_tramp_site_join(site, set, move->done ? move_thunk(move, i++) : 0);
+		else
+			bpf_tramp_site_put_thunk(site);
+		cond_resched();
+	}
+	if (!set)
+		return;
+	list_del(&move->node);
+	kfree(move);
+}
+
+static int set_prepare(struct bpf_tramp_set *set)
+{
+	int err;
+
+	err = bpf_tramp_set_load(set);
+	if (!err)
+		err = bpf_tramp_body_prepare(set);
+	set->prepared = !err;
+	return err;
+}
+
+static void set_abort(struct bpf_tramp_set *set)
+{
+	struct bpf_tramp_tuple *t;
+
+	if (!set->prepared)
+		return;
+	/* if ftrace has died, some sites may branch here: nobody knows the image then */
+	list_for_each_entry(t, &set->tuples, set_node)
+		if (!set->live)
+			bpf_trampoline_skip_prog(set->tr, t->node.link->prog);
+	bpf_tramp_body_abort(set);
+	set->prepared = false;
+}
+
+static void set_commit(struct bpf_tramp_set *set)
+{
+	bpf_tramp_body_commit(set);
+	set->prepared = false;
+	set->stale = false;
+	set->live = true;
+	bpf_tramp_set_insert(set);
+}
+
+/* Does the body that is prepared get into use by the set's entry or gate? */
+static bool set_switches(const struct bpf_tramp_set *set)
+{
+	return set->prepared && set->live && bpf_tramp_class_has_entry(&set->class);
+}
+
+/* What remains to be done is not done; what was done stays. */
+static void change_late(struct bpf_tramp_change *ch, int err)
+{
+	ch->err = ch->err ?: err;
+}
+
+/* Can the set go on without a new body, as it only jumps over programs that are gone? */
+static bool set_can_go_on(const struct bpf_tramp_change *ch, const struct bpf_tramp_set *set)
+{
+	return !ch->link && set->live && bpf_tramp_class_has_entry(&set->class);
+}
+
+/* Sets of the table get a body that runs their list, if they have none. */
+static int change_prepare(struct bpf_tramp_change *ch)
+{
+	struct bpf_tramp_move *move;
+	struct bpf_tramp_set *set;
+	int err = 0;
+
+	list_for_each_entry(set, &ch->sets, work) {
+		if (err || !set->stale || hlist_unhashed(&set->hash_node))
+			continue;
+		err = set_prepare(set);
+		if (err && set_can_go_on(ch, set)) {
+			change_late(ch, err);
+			err = 0;
+		}
+	}
+	list_for_each_entry(move, &ch->moves, node)
+		err = err ?: move_make_thunks(move);
+	return err;
+}
+
+static int change_patch(struct bpf_tramp_change *ch, enum bpf_tramp_batch_op op)
+{
+	struct bpf_tramp_batch *batch;
+	struct bpf_tramp_move *move;
+	u32 nr = 0;
+	int err;
+
+	list_for_each_entry(move, &ch->moves, node)
+		if (move_op(move) == op)
+			nr += move->nr_sites;
+	if (!nr)
+		return 0;
+	batch = bpf_tramp_batch_alloc(nr);
+	if (!batch)
+		return -ENOMEM;
+	list_for_each_entry(move, &ch->moves, node)
+		if (move_op(move) == op)
+			move_patch(move, batch);
+	err = bpf_tramp_batch_run(batch, op);
+	bpf_tramp_batch_free(batch);
+	if (err)
+		return err;
+	list_for_each_entry(move, &ch->moves, node) {
+		if (move_op(move) != op)
+			continue;
+		move->done = true;
+		move->from->left = true;
+	}
+	return 0;
+}
+
+/*
+ * A task can be preempted between a site that has left and the entry, and would
+ * run a program that the set gets now, for which the site may have no cookie.
+ */
+static void change_wait(struct bpf_tramp_change *ch)
+{
+	struct bpf_tramp_set *set;
+	bool wait = false;
+
+	list_for_each_entry(set, &ch->sets, work) {
+		if (!set_switches(set))
+			continue;
+		wait |= set->left;
+		set->left = false;
+	}
+	if (wait)
+		synchronize_rcu_tasks();
+}
+
+static void change_switch(struct bpf_tramp_change *ch)
+{
+	struct bpf_tramp_set *set;
+	int err = 0;
+
+	if (ch->link)
+		change_wait(ch);
+	list_for_each_entry(set, &ch->sets, work) {
+		if (!set_switches(set))
+			continue;
+		err = err ?: bpf_tramp_body_switch(set);
+		if (err)
+			set_abort(set);
+	}
+	change_late(ch, err);
+}
+
+/* The set goes where it belongs when its sites and its body are settled. */
+static void set_end(struct bpf_tramp_set *set)
+{
+	struct bpf_tramp_site *site, *tmp;
+	LIST_HEAD(gone);
+
+	list_del_init(&set->work);
+	set->part = NULL;
+	if (set->prepared && set->nr_sites)
+		set_commit(set);
+	set_abort(set);
+	if (set->nr_sites && set->live && (set->stale || hlist_unhashed(&set->hash_node))) {
+		bpf_tramp_set_mark_untidy(set);
+		return;
+	}
+	if (set->nr_sites && !list_empty(&set->tuples))
+		return;
+	/* the sites last, because single programs do not wait for the mutex then */
+	list_splice_init(&set->sites, &gone);
+	/* the trampoline of a pinned set stays as it is */
+	if (set->nr_sites)
+		set->live = false;
+	bpf_tramp_set_free(set);
+	list_for_each_entry_safe(site, tmp, &gone, list)
+		bpf_tramp_site_free(site);
+}
+
+static void change_end(struct bpf_tramp_change *ch)
+{
+	struct bpf_tramp_site *site, *stmp;
+	struct bpf_tramp_move *move, *mtmp;
+	struct bpf_tramp_set *set, *tmp;
+
+	list_for_each_entry_safe(move, mtmp, &ch->moves, node)
+		bpf_tramp_move_end(move);
+	list_for_each_entry_safe(set, tmp, &ch->sets, work)
+		set_end(set);
+	list_for_each_entry_safe(move, mtmp, &ch->moves, node) {
+		list_for_each_entry_safe(site, stmp, &move->sites, list)
+			bpf_tramp_site_free(site);
+		list_del(&move->node);
+		kfree(move);
+	}
+}
+
+/**
+ * bpf_tramp_change_abort - end a change that has patched nothing
+ * @ch: the change
+ *
+ * All runs as before. The link that attaches has no tuples; sets that were to be tidied
+ * up, and those that were to move to them, are untidy.
+ *
+ * Context: may sleep; bpf_tramp_sets_mutex is held.
+ */
+void bpf_tramp_change_abort(struct bpf_tramp_change *ch)
+{
+	struct bpf_tramp_tuple *t;
+	struct bpf_tramp_set *set;
+
+	list_for_each_entry(set, &ch->sets, work) {
+		t = list_first_entry_or_null(&set->tuples, struct bpf_tramp_tuple, set_node);
+		if (t && t->node.link == ch->link) {
+			/* as in set_abort() */
+			if (set->prepared)
+				bpf_trampoline_skip_prog(set->tr, ch->link->prog);
+			bpf_tramp_tuple_del(t);
+			set->stale = !set->live;
+		}
+		set_abort(set);
+	}
+	change_end(ch);
+}
+
+/**
+ * bpf_tramp_change_run - carry out a change
+ * @ch: the change, which ends with that
+ *
+ * Context: may sleep; bpf_tramp_sets_mutex is held.
+ * Return: 0, or an error. If a link attaches and has no tuples then, all is as it was
+ *         before, else the caller has to detach it. If none does, what could not be
+ *         done is on the untidy list.
+ */
+int bpf_tramp_change_run(struct bpf_tramp_change *ch)
+{
+	int err;
+
+	err = change_prepare(ch) ?: change_patch(ch, BPF_TRAMP_BATCH_MOD);
+	if (err) {
+		bpf_tramp_change_abort(ch);
+		return err;
+	}
+	change_late(ch, change_patch(ch, BPF_TRAMP_BATCH_ADD));
+	change_late(ch, change_patch(ch, BPF_TRAMP_BATCH_DEL));
+	change_switch(ch);
+	change_end(ch);
+	return ch->err;
+}

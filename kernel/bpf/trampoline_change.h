@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#ifndef _KERNEL_BPF_TRAMPOLINE_CHANGE_H
+#define _KERNEL_BPF_TRAMPOLINE_CHANGE_H
+
+/*
+ * What the files of the engine have of each other: sets, sites, and changes. Each
+ * file uses those above it only.
+ */
+
+/**
+ * struct bpf_tramp_move - sites of a set that go together
+ * @node: in the change's moves
+ * @sites: the sites
+ * @nr_sites: length of @sites
+ * @from: the set that they are in
+ * @to: the set that they go to; @from: where its body is, which gets a new address;
+ *      NULL: they leave ftrace
+ * @thunks: of the sites, in @to
+ * @done: the sites are patched
+ */
+struct bpf_tramp_move {
+	struct list_head node;
+	struct list_head sites;
+	u32 nr_sites;
+	struct bpf_tramp_set *from;
+	struct bpf_tramp_set *to;
+	struct bpf_tramp_thunks *thunks;
+	bool done;
+};
+
+/**
+ * struct bpf_tramp_change - all that one operation does to sets and their sites
+ * @sets: that have to do with it, by @work
+ * @moves: of their sites
+ * @link: that attaches, NULL if none does
+ * @err: the first error of what could not be done, although the rest was
+ */
+struct bpf_tramp_change {
+	struct list_head sets;
+	struct list_head moves;
+	struct bpf_link *link;
+	int err;
+};
+
+static inline void bpf_tramp_change_init(struct bpf_tramp_change *ch, struct bpf_link *link)
+{
+	INIT_LIST_HEAD(&ch->sets);
+	INIT_LIST_HEAD(&ch->moves);
+	ch->link = link;
+	ch->err = 0;
+}
+
+/* trampoline_site.c */
+struct bpf_tramp_site *bpf_tramp_site_find_ip(unsigned long ip);
+struct bpf_tramp_site *bpf_tramp_site_alloc(const struct bpf_tramp_req *req);
+void bpf_tramp_site_free(struct bpf_tramp_site *site);
+int bpf_tramp_site_number(struct bpf_tramp_site *site);
+unsigned long bpf_tramp_site_solo(const struct bpf_tramp_site *site,
+				  const struct bpf_tramp_class *class);
+unsigned long bpf_tramp_site_addr(struct bpf_tramp_set *set, unsigned long thunk);
+void bpf_tramp_site_put_thunk(struct bpf_tramp_site *site);
+void bpf_tramp_site_join(struct bpf_tramp_site *site, struct bpf_tramp_set *set,
+			 unsigned long thunk);
+
+/* trampoline_set.c */
+extern struct list_head bpf_tramp_untidy;
+
+bool bpf_tramp_class_equal(const struct bpf_tramp_class *a, const struct bpf_tramp_class *b);
+enum bpf_tramp_kind bpf_tramp_link_kind(const struct bpf_link *link,
+					const struct bpf_tramp_cookies *cookies);
+struct bpf_tramp_set *bpf_tramp_set_alloc(const struct bpf_tramp_class *class,
+					  enum bpf_tramp_kind kind);
+struct bpf_tramp_set *bpf_tramp_set_derive(const struct bpf_tramp_class *class,
+					   enum bpf_tramp_kind kind, struct bpf_tramp_set *from,
+					   const struct bpf_tramp_site *site);
+struct bpf_tramp_set *bpf_tramp_set_twin(const struct bpf_tramp_class *class,
+					 struct bpf_tramp_set *set,
+					 const struct bpf_tramp_site *site);
+struct bpf_tramp_set *bpf_tramp_set_find(const struct bpf_tramp_class *class,
+					 const struct list_head *tuples);
+bool bpf_tramp_set_fits(const struct bpf_tramp_set *set);
+void bpf_tramp_set_insert(struct bpf_tramp_set *set);
+void bpf_tramp_set_mark_untidy(struct bpf_tramp_set *set);
+int bpf_tramp_set_load(struct bpf_tramp_set *set);
+void bpf_tramp_set_free(struct bpf_tramp_set *set);
+int bpf_tramp_tuple_add(struct bpf_tramp_set *set, struct bpf_link *link,
+			struct bpf_tramp_cookies *cookies, struct list_head *tuples,
+			const struct bpf_tramp_site *site);
+void bpf_tramp_tuple_del(struct bpf_tramp_tuple *t);
+void bpf_tramp_ghost_free(struct bpf_tramp_tuple *t);
+void bpf_tramp_ghosts_prune(void);
+
+/* trampoline_change.c */
+struct bpf_tramp_move *bpf_tramp_move_add(struct bpf_tramp_change *ch,
+					  struct bpf_tramp_set *from, struct bpf_tramp_set *to);
+void bpf_tramp_move_site(struct bpf_tramp_move *move, struct bpf_tramp_site *site);
+void bpf_tramp_move_all(struct bpf_tramp_move *move);
+void bpf_tramp_move_end(struct bpf_tramp_move *move);
+int bpf_tramp_change_run(struct bpf_tramp_change *ch);
+void bpf_tramp_change_abort(struct bpf_tramp_change *ch);
+
+/* trampoline_tidy.c */
+bool bpf_tramp_set_is_shareable(struct bpf_tramp_set *set);
+int bpf_tramp_tidy_sets(struct list_head *todo);
+int bpf_tramp_tidy(void);
+void bpf_tramp_detach(struct list_head *tuples);
+
+#endif /* _KERNEL_BPF_TRAMPOLINE_CHANGE_H */

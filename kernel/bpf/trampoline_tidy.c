@@ -1,0 +1,279 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Detaching, and tidying up after it.
+ *
+ * Detaching drops the link's tuples, makes the images jump over the program,
+ * and leaves the sets that are no longer canonical to tidying, which the worker of
+ * tracing_multi.c does soon, for all links that went meanwhile, unless the next
+ * attach is sooner. Of untidy sets of the same class and list, and the one that the
+ * table has, the one with the most sites leads: the sites of the others move to it.
+ */
+#include "trampoline_set_internal.h"
+#include "trampoline_change.h"
+
+/**
+ * bpf_tramp_set_is_shareable - can the sites of a set share a body with others?
+ * @set: the set
+ *
+ * Return: true unless it is a pinned one whose trampoline has other programs.
+ */
+bool bpf_tramp_set_is_shareable(struct bpf_tramp_set *set)
+{
+	return !set->class.pin || !bpf_tramp_tr_has_own_progs(set->tr);
+}
+
+/* Its sites, which no link covers any more, are to leave ftrace. */
+static bool set_is_dead(struct bpf_tramp_set *set)
+{
+	return list_empty(&set->tuples) && bpf_tramp_set_is_shareable(set);
+}
+
+static struct bpf_tramp_site *first_site(struct bpf_tramp_set *set)
+{
+	return list_first_entry(&set->sites, struct bpf_tramp_site, list);
+}
+
+/* The class that the sites belong to now. A set without sites is in the right one. */
+static void tidy_class(struct bpf_tramp_set *set, struct bpf_tramp_class *class)
+{
+	*class = set->class;
+	if (bpf_tramp_class_has_entry(class) || list_empty(&set->sites))
+		return;
+	/* the livepatch, or the dedicated trampoline's program, may have gone */
+	if (bpf_tramp_set_is_shareable(set))
+		class->pin = NULL;
+	if (!class->pin)
+		class->solo = bpf_tramp_site_solo(first_site(set), class);
+}
+
+static void tidy_add(struct bpf_tramp_change *ch, struct bpf_tramp_set *set)
+{
+	if (list_empty(&set->work))
+		list_add_tail(&set->work, &ch->sets);
+}
+
+/* The table gets the set that the sites of this one are to go to, or this one. */
+static int tidy_elect(struct bpf_tramp_change *ch, struct bpf_tramp_set *set)
+{
+	struct bpf_tramp_class class;
+	struct bpf_tramp_set *leader;
+
+	tidy_class(set, &class);
+	leader = bpf_tramp_set_find(&class, &set->tuples);
+	if (leader == set)
+		return 0;
+	if (!memcmp(&class, &set->class, sizeof(class)) && bpf_tramp_set_fits(set)) {
+		if (leader && leader->nr_sites >= set->nr_sites)
+			return 0;
+		if (leader) {
+			hash_del(&leader->hash_node);
+			tidy_add(ch, leader);
+		}
+		bpf_tramp_set_insert(set);
+		return 0;
+	}
+	if (leader)
+		return 0;
+	leader = bpf_tramp_set_twin(&class, set, first_site(set));
+	if (!leader)
+		return -ENOMEM;
+	tidy_add(ch, leader);
+	return 0;
+}
+
+/* Move the sites to the set that leads, or out of ftrace. */
+static int tidy_move(struct bpf_tramp_change *ch, struct bpf_tramp_set *set)
+{
+	struct bpf_tramp_set *leader = NULL;
+	struct bpf_tramp_class class;
+	struct bpf_tramp_move *move;
+
+	if (!set_is_dead(set)) {
+		tidy_class(set, &class);
+		leader = bpf_tramp_set_find(&class, &set->tuples);
+		/* a livepatch has come or gone since it was looked for */
+		if (!leader)
+			return -EAGAIN;
+		tidy_add(ch, leader);
+	}
+	if (leader == set) {
+		set->stale |= set->live && bpf_tramp_thunks_are_wasted(set);
+		/* without an entry, a new body is a new address */
+		if (!set->stale || bpf_tramp_class_has_entry(&set->class))
+			return 0;
+	}
+	if (!set->nr_sites)
+		return 0;
+	move = bpf_tramp_move_add(ch, set, leader);
+	if (!move)
+		return -ENOMEM;
+	bpf_tramp_move_all(move);
+	return 0;
+}
+
+/* Sets that are added meanwhile have their turn, too. */
+static int tidy_plan(struct bpf_tramp_change *ch)
+{
+	struct bpf_tramp_set *set;
+	int err;
+
+	list_for_each_entry(set, &ch->sets, work) {
+		err = set_is_dead(set) ? 0 : tidy_elect(ch, set);
+		if (err)
+			return err;
+	}
+	list_for_each_entry(set, &ch->sets, work) {
+		err = tidy_move(ch, set);
+		if (err)
+			return err;
+	}
+	return 0;
+}
+
+/**
+ * bpf_tramp_tidy_sets - make sets canonical that are untidy
+ * @todo: the sets, by @work; those that it fails for are untidy still
+ *
+ * Context: may sleep; bpf_tramp_sets_mutex is held.
+ * Return: 0, -ENOMEM, or what ftrace returned.
+ */
+int bpf_tramp_tidy_sets(struct list_head *todo)
+{
+	struct bpf_tramp_change ch;
+	int err;
+
+	bpf_tramp_change_init(&ch, NULL);
+	list_splice_init(todo, &ch.sets);
+	err = tidy_plan(&ch);
+	if (err)
+		bpf_tramp_change_abort(&ch);
+	else
+		err = bpf_tramp_change_run(&ch);
+	bpf_tramp_ghosts_prune();
+	return err;
+}
+
+/**
+ * bpf_tramp_tidy - make all sets canonical
+ *
+ * What stops one set stops no other: after an error it is one at a time. Twice, because
+ * a set that was to take over the sites of one that is stuck leads alone then.
+ *
+ * Context: may sleep; bpf_tramp_sets_mutex is held.
+ * Return: 0, -ENOMEM, or what ftrace returned; -EAGAIN if a livepatch came or went
+ *         meanwhile.
+ */
+int bpf_tramp_tidy(void)
+{
+	LIST_HEAD(todo);
+	LIST_HEAD(one);
+	int ret, i;
+
+	list_splice_init(&bpf_tramp_untidy, &todo);
+	ret = bpf_tramp_tidy_sets(&todo);
+	for (i = 0; ret && i < 2; i++) {
+		list_splice_init(&bpf_tramp_untidy, &todo);
+		ret = 0;
+		while (!list_empty(&todo)) {
+			list_move(todo.next, &one);
+			ret = bpf_tramp_tidy_sets(&one) ?: ret;
+		}
+	}
+	return ret;
+}
+
+/**
+ * bpf_tramp_detach - stop the program of a link, and drop its tuples
+ * @tuples: the link's tuples
+ *
+ * What can be merged, or has no program left, is for bpf_tramp_tidy().
+ *
+ * Context: may sleep; bpf_tramp_sets_mutex is held.
+ */
+void bpf_tramp_detach(struct list_head *tuples)
+{
+	struct bpf_tramp_tuple *t, *tmp;
+	struct bpf_tramp_set *set;
+
+	list_for_each_entry_safe(t, tmp, tuples, link_node) {
+		bpf_trampoline_skip_prog(t->tr, t->node.link->prog);
+		set = t->set;
+		if (!set) {
+			bpf_tramp_ghost_free(t);
+			continue;
+		}
+		bpf_tramp_set_mark_untidy(set);
+		set->stale = true;
+		bpf_tramp_tuple_del(t);
+	}
+}
+
+/**
+ * bpf_tramp_sets_detach - detach a link from its functions
+ * @tuples: the link's tuples
+ *
+ * When it returns the program does not run any more, but in calls that were
+ * inside of it. It cannot fail, and patches no site: what that leaves is for
+ * bpf_tramp_sets_tidy(), which the caller calls later, or for the next attach.
+ *
+ * Context: may sleep; takes bpf_tramp_sets_mutex.
+ */
+void bpf_tramp_sets_detach(struct list_head *tuples)
+{
+	guard(mutex)(&bpf_tramp_sets_mutex);
+	bpf_tramp_detach(tuples);
+}
+
+/**
+ * bpf_tramp_sets_tidy - do what links have left that are detached
+ *
+ * Sets that have become equal are merged, functions that no link covers leave
+ * ftrace, and bodies are generated without the programs that are gone. After an
+ * error the rest is for the next call.
+ *
+ * Context: may sleep; takes bpf_tramp_sets_mutex.
+ * Return: 0, also if there was nothing to do; -ENOMEM, or what ftrace returned.
+ */
+int bpf_tramp_sets_tidy(void)
+{
+	guard(mutex)(&bpf_tramp_sets_mutex);
+	return bpf_tramp_tidy();
+}
+
+static bool set_has(const struct bpf_tramp_set *set, bool (*in)(unsigned long ip, void *data),
+		    void *data)
+{
+	const struct bpf_tramp_site *site;
+
+	list_for_each_entry(site, &set->sites, list)
+		if (in(site->ip, data))
+			return true;
+	return false;
+}
+
+/**
+ * bpf_tramp_sets_leave - some functions, which no link covers any more, go
+ * @in: is a function, by its ftrace location, one of them?
+ * @data: for @in
+ *
+ * Context: may sleep; takes bpf_tramp_sets_mutex.
+ * Return: 0 if none of them is a site any more; -ENOMEM, or what ftrace returned.
+ */
+int bpf_tramp_sets_leave(bool (*in)(unsigned long ip, void *data), void *data)
+{
+	struct bpf_tramp_set *set, *tmp;
+	LIST_HEAD(todo);
+	int err;
+
+	guard(mutex)(&bpf_tramp_sets_mutex);
+	list_for_each_entry_safe(set, tmp, &bpf_tramp_untidy, work)
+		if (set_has(set, in, data))
+			list_move(&set->work, &todo);
+	if (list_empty(&todo))
+		return 0;
+	err = bpf_tramp_tidy_sets(&todo);
+	list_for_each_entry(set, &bpf_tramp_untidy, work)
+		if (set_has(set, in, data))
+			return err;
+	return 0;
+}
