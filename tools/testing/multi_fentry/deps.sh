@@ -21,7 +21,9 @@ if [ "$ARCH" = arm64 ]; then
 	PACKAGES+=(gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user)
 	QEMU_PACKAGE=qemu-system-arm
 fi
-[ "${1:-}" != hardened ] || PACKAGES+=("clang-$CLANG" "llvm-$CLANG" "lld-$CLANG")
+[ "$ARCH" != riscv ] || PACKAGES+=(gcc-riscv64-linux-gnu)
+CLANG=$(config_says "${1:-}" clang)
+[ -z "$CLANG" ] || PACKAGES+=("clang-$CLANG" "llvm-$CLANG" "lld-$CLANG")
 
 # QEMU before 8.1 breaks guests that modify their own code, as ftrace does:
 # the kernel dies of spurious int3 traps.
@@ -93,6 +95,7 @@ main() {
 			apt-get install -y --no-install-recommends "${missing[@]}" ||
 			die "apt could not install: ${missing[*]}; see above"
 	fi
+	[ -n "$QEMU" ] || return 0
 	qemu_is_good || install_qemu
 	qemu_is_good || die "QEMU $QEMU_MIN or newer is needed; $QEMU is still older or missing"
 }

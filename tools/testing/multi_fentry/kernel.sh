@@ -4,9 +4,9 @@
 # modules and the selftests' modules; build it when there is none. Which:
 #   base      as it comes
 #   patched   with the series
-#   debug     patched, with KASAN, lockdep, kmemleak and others (x86_64)
-#   hardened  patched, with BTI and a shadow call stack, by clang (arm64)
-# ARCH=arm64: for another architecture, in trees of their own.
+#   debug, hardened, rt, ...
+#             patched, with another configuration: see configs/README
+# ARCH=arm64, ARCH=riscv: for another architecture, in trees of their own.
 # kernel.sh tree <which>: print the tree, built up to date.
 # kernel.sh config <which>: print the tree, only configured.
 set -euo pipefail
@@ -34,8 +34,11 @@ kernel_paths() {
 }
 
 tools_of() {
-	if [ "$1" = hardened ]; then
-		echo "$("clang-$CLANG" --version | head -n 1) / $("ld.lld-$CLANG" --version | head -n 1)"
+	local clang
+
+	clang=$(config_says "$1" clang)
+	if [ -n "$clang" ]; then
+		echo "$("clang-$clang" --version | head -n 1) / $("ld.lld-$clang" --version | head -n 1)"
 	else
 		echo "$("${CROSS}gcc" --version | head -n 1) / $("${CROSS}ld" --version | head -n 1)"
 	fi
@@ -63,10 +66,27 @@ series_of() { if [ "$1" = base ]; then echo base; else echo patched; fi; }
 
 tree_of() { echo "$BUILD/${1/patched/linux}$TAG"; }
 
+# The architecture's options with those of the kernel's own fragment, which count
+# where both name one. Its Kconfig is part of the configuration, as a comment.
 config_of() {
-	cat "$WORKSHOP/configs/$ARCH.config"
-	[ ! -e "$WORKSHOP/configs/$1.config" ] || cat "$WORKSHOP/configs/$1.config"
+	local common=$WORKSHOP/configs/$ARCH.config own=$WORKSHOP/configs/$1
+
+	if [ ! -e "$own.config" ]; then
+		cat "$common"
+		return
+	fi
+	grep -vF -f <(sed -n 's/^\(CONFIG_[A-Za-z0-9_]*=\).*/\1/p' "$own.config") "$common"
+	grep '^CONFIG_' "$own.config"
+	[ ! -e "$own.Kconfig" ] || sed 's/^/# /' "$own.Kconfig"
 }
+
+# kconfig_of <which>: the kernel's Kconfig with that of the configuration before
+# it, which may give a prompt to a symbol that has none.
+kconfig_of() {
+	sed "/^mainmenu/r $WORKSHOP/configs/$1.Kconfig" "$(tree_of "$1")/Kconfig"
+}
+
+has_kconfig() { [ -e "$WORKSHOP/configs/$1.Kconfig" ]; }
 
 # source_files <base|linux>: what that tree is made of, without what was built
 # in it. Its list of files lacks the links, which are older than its id.
@@ -100,16 +120,18 @@ copy_tree() {
 }
 
 # Trees that are configured for something else than tree.sh's two.
-is_copy() { [ "$1" = debug ] || [ -n "$TAG" ]; }
+is_copy() { case $1 in base | patched) [ -n "$TAG" ] ;; esac; }
 
 # kmake <which> <arguments ...>: the kernel's make in its tree.
 kmake() {
-	local which=$1 args=(HOSTCC="ccache gcc")
+	local which=$1 clang args=(HOSTCC="ccache gcc")
 
 	shift
+	clang=$(config_says "$which" clang)
 	[ -z "$CROSS" ] || args+=(ARCH="$ARCH" CROSS_COMPILE="$CROSS")
-	if [ "$which" = hardened ]; then
-		args+=(LLVM="-$CLANG" CC="ccache clang-$CLANG")
+	! has_kconfig "$which" || args+=(KBUILD_KCONFIG="$BUILD/$which$TAG.Kconfig")
+	if [ -n "$clang" ]; then
+		args+=(LLVM="-$clang" CC="ccache clang-$clang")
 	else
 		args+=(CC="ccache ${CROSS}gcc")
 	fi
@@ -148,6 +170,7 @@ configure() {
 	tree=$(tree_of "$which")
 	config_of "$which" >"$config"
 	if ! have_clean_config "$tree" "$config"; then
+		! has_kconfig "$which" || kconfig_of "$which" >"$BUILD/$which$TAG.Kconfig"
 		quietly "config-$which$TAG" kmake "$which" KCONFIG_ALLCONFIG="$config" allnoconfig ||
 			die "the configuration of the $which kernel failed"
 		sha256sum <"$config" >"$tree/.mf-config"
@@ -185,6 +208,14 @@ build_kmods() {
 		die "the selftests' modules did not build; see build/log/kmods-$which$TAG.log"
 }
 
+# Kernels that are built once in a while push out none of those of every day.
+shelf_of() {
+	case $1 in
+	base | patched | debug | hardened) echo kernels ;;
+	*) echo kernels-other ;;
+	esac
+}
+
 # store <which> <entry>
 store() {
 	local tree tmp
@@ -217,13 +248,16 @@ main() {
 	which=${1:-}
 	case $which in
 	base | patched) ;;
-	debug) x86_only "the debug kernel" ;;
-	hardened) [ "$ARCH" = arm64 ] || die "the hardened kernel: only for ARCH=arm64, not $ARCH" ;;
-	*) die "usage: kernel.sh [tree|config] base|patched|debug|hardened" ;;
+	*)
+		[ -n "$(config_says "$which" boot)" ] ||
+			die "usage: kernel.sh [tree|config] base|patched|debug|..., see configs/README"
+		boots_of "$which" | grep -q '^' ||
+			die "the $which kernel: not for ARCH=$ARCH, see configs/$which.config"
+		;;
 	esac
 	"$WORKSHOP/deps.sh" "$which"
 	text=$(ingredients "$which")
-	entry=$CACHE/kernels$TAG/$which-$(key_of <<<"$text")
+	entry=$CACHE/$(shelf_of "$which")$TAG/$which-$(key_of <<<"$text")
 	# A patched tree that is there may hold edits that are in no file of the
 	# repository yet: booting without them would mislead.
 	if [ "$want" != entry ] || [ ! -d "$entry" ] ||

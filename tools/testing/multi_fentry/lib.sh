@@ -13,10 +13,6 @@ LOGS=$BUILD/log
 CACHE=${XDG_CACHE_HOME:-$HOME/.cache}/multi-fentry
 ARCH=${ARCH:-x86_64}
 JOBS=${JOBS:-$(($(nproc) + 1))}
-# For kernels that clang builds: of what Debian 12 has, the newest that BTI may
-# be built with.
-# shellcheck disable=SC2034 # used by those that source this
-CLANG=19
 
 # Exported by make to every child; a kernel build reads them as its own
 # and would build elsewhere or for another machine.
@@ -37,8 +33,21 @@ x86_64) TAG='' CROSS='' SRCARCH=x86 IMAGE=bzImage QEMU=qemu-system-x86_64
 	MAY_SKIP=tracing_multi_sets/random_far ;;
 arm64) TAG=-arm64 CROSS=aarch64-linux-gnu- SRCARCH=arm64 IMAGE=Image QEMU=qemu-system-aarch64
 	MAY_SKIP=none ;;
-*) die "ARCH=$ARCH is unknown; use x86_64 or arm64" ;;
+riscv) TAG=-riscv CROSS=riscv64-linux-gnu- SRCARCH=riscv IMAGE=Image QEMU=''
+	MAY_SKIP=none ;;
+*) die "ARCH=$ARCH is unknown; use x86_64 or arm64, or riscv to build only" ;;
 esac
+
+# config_says <which> <key>: the values of the lines "# key: value" in the fragment
+# of that kernel. configs/README tells the keys.
+config_says() {
+	[ ! -e "$WORKSHOP/configs/$1.config" ] ||
+		sed -n "s/^# $2: *//p" "$WORKSHOP/configs/$1.config"
+}
+
+# boots_of <which>: a line for each guest of that kernel that ARCH has, with the
+# kernel's parameters.
+boots_of() { config_says "$1" boot | sed -nE "s/^$ARCH( |\$)//p"; }
 
 # x86_only <what>: for what another architecture does not have.
 x86_only() { [ "$ARCH" = x86_64 ] || die "$1: only for ARCH=x86_64, not $ARCH"; }

@@ -2,8 +2,10 @@
 # SPDX-License-Identifier: GPL-2.0
 # selftests.sh: run the selftests that concern trampolines on the base and on
 # the patched kernel, at the same time, and show the results side by side.
-# selftests.sh one <test ...>: run these on one kernel (BASE=1, DEBUG=1,
-# HARDENED=1: the kernel of that name), with their output.
+# selftests.sh on <kernel> <test ...>: run these on that kernel of kernel.sh, with
+# their output.
+# selftests.sh one <test ...>: the same on the patched kernel (BASE=1, DEBUG=1,
+# HARDENED=1: on that of the name).
 # selftests.sh debug|hardened: run all of them on that kernel, look for leaks if
 # it can, and fail when a test does not pass that passes on the patched kernel.
 # ARCH=arm64: on another architecture.
@@ -20,7 +22,7 @@ set -euo pipefail
 # guest of its own, it takes no other result along.
 LONERS=tracing_multi_bench_attach
 
-# prepare <base|patched>: fix kernel and tests for the whole run; the files of
+# prepare <kernel>: fix kernel and tests for the whole run; the files of
 # the series may change meanwhile.
 prepare() {
 	local entry tests=patched
@@ -117,18 +119,27 @@ compare() {
 
 count() { awk -v re="$1" '$0 ~ re' "$TABLE" | wc -l; }
 
-# one <tests ...>: on one kernel, with what they say.
-one() {
-	local which=patched st=0 bad
+# one_kernel: the one of which the environment has the name.
+one_kernel() {
+	local which=patched
 
-	[ $# -gt 0 ] || die "usage: selftests.sh one <test ...>"
 	[ -z "${BASE:-}" ] || which=base
 	[ -z "${DEBUG:-}" ] || which=debug
 	[ -z "${HARDENED:-}" ] || which=hardened
+	echo "$which"
+}
+
+# on <kernel> <tests ...>: on one kernel, with what they say.
+on() {
+	local which=$1 st=0 bad may_skip
+
+	shift
+	[ $# -gt 0 ] || die "usage: selftests.sh one <test ...>"
 	prepare "$which"
 	in_guest "$which" one "$@" || st=$?
 	cat "$BUILD/vm-out/selftests-$which$TAG-one/"*.log
-	bad=$(grep -vxE "OK .*|SKIP $MAY_SKIP" "$BUILD/vm-out/selftests-$which$TAG-one/results") || true
+	may_skip=$(echo "$MAY_SKIP" "$(config_says "$which" skips)" | xargs | tr ' ' '|')
+	bad=$(grep -vxE "OK .*|SKIP ($may_skip)" "$BUILD/vm-out/selftests-$which$TAG-one/results") || true
 	[ -z "$bad" ] || { msg "not passed:"; msg "$bad"; st=1; }
 	exit "$st"
 }
@@ -156,7 +167,8 @@ main() {
 	mkdir -p "$LOGS"
 	TABLE=$LOGS/selftests$TAG.table
 	case ${1:-} in
-	one) shift; one "$@" ;;
+	on) shift; on "$@" ;;
+	one) shift; on "$(one_kernel)" "$@" ;;
 	debug | hardened) another "$1"; exit ;;
 	esac
 	rm -f "$TABLE"

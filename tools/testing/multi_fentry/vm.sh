@@ -268,6 +268,7 @@ main() {
 	local status=0
 
 	parse_args "$@"
+	[ -n "$QEMU" ] || die "kernels of $ARCH are only built, not booted"
 	have "$QEMU" || "$WORKSHOP/deps.sh"
 	mkdir -p "$BUILD"
 	if [ -z "$KERNEL_IMAGE" ]; then
