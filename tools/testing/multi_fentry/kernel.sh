@@ -88,7 +88,7 @@ kconfig_of() {
 
 has_kconfig() { [ -e "$WORKSHOP/configs/$1.Kconfig" ]; }
 
-# source_files <base|linux>: what that tree is made of, without what was built
+# source_files <base|linux|step>: what that tree is made of, without what was built
 # in it. Its list of files lacks the links, which are older than its id.
 source_files() {
 	cat "$BUILD/.$1.files"
@@ -96,11 +96,11 @@ source_files() {
 	[ "$1" = base ] || manifest_paths
 }
 
-# The sources of build/base or build/linux, to be built with another
+# The sources of build/base, build/linux or build/step, to be built with another
 # configuration. What is copied has the date of the copy: a build that ran
 # meanwhile has an older one. What the series no longer names goes.
 copy_tree() {
-	local from=linux to state space=6000
+	local from=$SERIES_TREE to state space=6000
 
 	[ "$1" != base ] || from=base
 	[ "$1" != debug ] || space=9000
@@ -261,7 +261,7 @@ main() {
 	# A patched tree that is there may hold edits that are in no file of the
 	# repository yet: booting without them would mislead.
 	if [ "$want" != entry ] || [ ! -d "$entry" ] ||
-	   { [ "$which" != base ] && [ -d "$BUILD/linux" ]; }; then
+	   { [ "$which" != base ] && [ -d "$BUILD/$SERIES_TREE" ]; }; then
 		lock_builds
 		"$WORKSHOP/tree.sh" "$(series_of "$which")"
 	fi

@@ -49,6 +49,16 @@ config_says() {
 # kernel's parameters.
 boots_of() { config_says "$1" boot | sed -nE "s/^$ARCH( |\$)//p"; }
 
+# STEP=n: the series up to its n-th patch, in trees, logs and cache entries of its
+# own. SERIES_TREE is the tree below build/ that has the series' files.
+STEP=${STEP:-}
+SERIES_TREE=linux
+if [ -n "$STEP" ]; then
+	TAG+=-step
+	# shellcheck disable=SC2034 # used by those that source this
+	SERIES_TREE=step
+fi
+
 # x86_only <what>: for what another architecture does not have.
 x86_only() { [ "$ARCH" = x86_64 ] || die "$1: only for ARCH=x86_64, not $ARCH"; }
 

@@ -9,6 +9,7 @@
 #	patch: <subject>
 #	file: <path in the kernel tree>
 #	file: ...
+#	checkpatch: <type of remark> <why it stays>
 #
 #	<text, the commit message>
 #
@@ -20,10 +21,13 @@
 
 MANIFEST=$TOP/series
 
-# Every path of the series once, in order.
+# Every path of the series once, in order; with STEP=n, of its first n patches.
 manifest_paths() {
 	[ -r "$MANIFEST" ] || die "there is no $MANIFEST"
-	sed -n 's/^file:[ \t]*//p' "$MANIFEST" | awk '!seen[$0]++'
+	awk -v last="$STEP" '
+		/^patch:/ { n++ }
+		last != "" && n + 0 > last + 0 { exit }
+		sub(/^file:[ \t]*/, "") && !seen[$0]++' "$MANIFEST"
 }
 
 # uses_of <path> [<n>]: how many patches name it, of all or of the first n.
@@ -49,10 +53,13 @@ manifest_subject() { manifest_stanza "$1" | sed -nE '1s/^(cover|patch):[ \t]*//p
 
 manifest_files() { manifest_stanza "$1" | sed -n 's/^file:[ \t]*//p'; }
 
+# manifest_explained <n>: the types of checkpatch's remarks that stay, and why.
+manifest_explained() { manifest_stanza "$1" | sed -n 's/^checkpatch:[ \t]*//p'; }
+
 # The text below the files, without empty lines at either end.
 manifest_body() {
 	manifest_stanza "$1" | awk '
-		NR == 1 || (!text && /^(file:.*|[ \t]*)$/) { next }
+		NR == 1 || (!text && /^((file|checkpatch):.*|[ \t]*)$/) { next }
 		/^[ \t]*$/ { blank++; next }
 		{ if (text) for (; blank > 0; blank--) print ""; text = 1; print }'
 }
@@ -61,7 +68,8 @@ manifest_body() {
 # top are never new, and the repository has files of these names itself.
 is_whole() { case $1 in */*) [ -e "$TOP/$1" ] ;; *) return 1 ;; esac; }
 
-# diffs_of <path>: its diffs as the series wants them, in order.
+# diffs_of <path>: its diffs as the series wants them, in order; with STEP=n,
+# those of its first n patches.
 diffs_of() {
 	local uses n
 
@@ -70,6 +78,7 @@ diffs_of() {
 		echo "$1.patch"
 		return
 	fi
+	[ -z "$STEP" ] || uses=$(uses_of "$1" "$STEP")
 	for ((n = 1; n <= uses; n++)); do
 		echo "$1.$n.patch"
 	done

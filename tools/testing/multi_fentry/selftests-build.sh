@@ -162,7 +162,7 @@ check_built() {
 build() {
 	local which=$1 kernel=$2 farm=$BUILD/selftests-$1$TAG tree
 
-	tree=$BUILD/linux
+	tree=$BUILD/$SERIES_TREE
 	[ "$which" = patched ] || tree=$BUILD/base
 	need_space "$BUILD" 2000 "the selftests"
 	rm -rf "$farm"

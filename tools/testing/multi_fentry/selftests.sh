@@ -8,7 +8,9 @@
 # HARDENED=1: on that of the name).
 # selftests.sh debug|hardened: run all of them on that kernel, look for leaks if
 # it can, and fail when a test does not pass that passes on the patched kernel.
-# ARCH=arm64: on another architecture.
+# ARCH=arm64: on another architecture. STEP=n: with the first n patches, and base
+# runs only if what it gave is not known; ONLY='<test> ...': only these, and all
+# that the series adds.
 # Fails when a test that passes on base does not on patched, or when one that
 # the series adds does not pass. Results in build/log/selftests.table
 # (selftests-arm64.table).
@@ -26,9 +28,10 @@ LONERS=tracing_multi_bench_attach
 # the series may change meanwhile.
 prepare() {
 	local entry tests=patched
+	local -x STEP=$STEP
 
 	# other kernels than base differ in nothing that a test is built from
-	[ "$1" != base ] || tests=base
+	[ "$1" != base ] || tests=base STEP=''
 	entry=$("$WORKSHOP/kernel.sh" "$1")
 	KERNEL_OF[$1]=$entry
 	entry=$("$WORKSHOP/selftests-build.sh" "$tests")
@@ -64,6 +67,20 @@ in_guest() {
 		"${TESTS_OF[$which]}" "${KERNEL_OF[$which]}" "$@"
 }
 
+# list_of <kernel>: the tests to run there.
+list_of() {
+	local all=${TESTS_OF[$1]}/tests
+
+	if [ -z "${ONLY:-}" ]; then
+		cat "$all"
+		return
+	fi
+	{
+		tr ' ' '\n' <<<"$ONLY" | sort | comm -12 - "$all"
+		comm -13 "${TESTS_OF[base]}/tests" "$all"
+	} | sort -u
+}
+
 # Results of one kernel, from all its guests, as "<test> <result>".
 results_of() {
 	local t files=("$BUILD/vm-out/selftests-$1$TAG-many/results"
@@ -73,16 +90,19 @@ results_of() {
 	# What should have run and left nothing took its guest down.
 	while read -r t; do
 		grep -qsE "^[A-Z]+ $t\$" "${files[@]}" || echo "$t DIED"
-	done <"${TESTS_OF[$1]}/tests"
+	done < <(list_of "$1")
 }
 
 run_all() {
-	local which=$1 list=${TESTS_OF[$1]}/tests st=0
+	local which=$1 list st=0
 
-	msg "running $(wc -l <"$list") selftests on the $which kernel ..."
+	list=$(list_of "$which")
+	msg "running $(wc -l <<<"$list") selftests on the $which kernel ..."
 	# shellcheck disable=SC2046 # names of tests are words
-	in_guest "$which" many $(grep -vxF "$LONERS" "$list") || st=$?
-	if [ "$which" = base ]; then
+	in_guest "$which" many $(grep -vxF "$LONERS" <<<"$list") || st=$?
+	if ! grep -qxF "$LONERS" <<<"$list"; then
+		: # nothing to run alone
+	elif [ "$which" = base ]; then
 		# Known to die there; whether it does is a line of the table.
 		EXPECT_SPLAT='.*' in_guest "$which" "$LONERS" "$LONERS" 2>/dev/null || true
 	else
@@ -160,6 +180,21 @@ another() {
 	[ "$st" = 0 ] && [ -z "$bad" ]
 }
 
+# What the results of base depend on.
+base_key() { echo "${KERNEL_OF[base]} ${TESTS_OF[base]} ${ONLY:-}"; }
+
+# run_base: unless it ran before for another step.
+run_base() {
+	local key=$LOGS/selftests-base$TAG.key
+
+	if [ -n "$STEP" ] && [ "$(cat "$key" 2>/dev/null)" = "$(base_key)" ]; then
+		return 0
+	fi
+	rm -f "$key"
+	run_all base || return
+	base_key >"$key"
+}
+
 main() {
 	local bad pid st_base=0 st_patched=0
 	declare -gA KERNEL_OF TESTS_OF
@@ -175,7 +210,7 @@ main() {
 	prepare base
 	prepare patched
 	# a CPU each
-	run_all base &
+	run_base &
 	pid=$!
 	run_all patched || st_patched=$?
 	wait "$pid" || st_base=$?

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0
 # The two kernel trees below build/: `base`, as it comes, and `linux`, with the
 # files of the series in it; and the way back from `linux` to the repository.
+# STEP=n: `step` in the place of `linux`, with the first n patches.
 #
 # What was put into `linux` is written down in .linux.applied, one line
 # "<hash in the tree> <hash in the repository> <path>" a file, so that an edit
@@ -16,8 +17,9 @@ set -euo pipefail
 . "$WORKSHOP/manifest.sh"
 
 BASE_TREE=$BUILD/base
-LINUX=$BUILD/linux
-APPLIED=$BUILD/.linux.applied
+LINUX=$BUILD/$SERIES_TREE
+STATE=$BUILD/.$SERIES_TREE
+APPLIED=$STATE.applied
 PACKAGE=linux-source-7.3
 
 # --- the source ---
@@ -104,7 +106,7 @@ unpack() {
 	mv "$tmp" "$2"
 }
 
-# ensure_tree <base|linux> <id>: the id is written last and removed first, so
+# ensure_tree <base|linux|step> <id>: the id is written last and removed first, so
 # that half a tree never passes for one.
 ensure_tree() {
 	local dir=$BUILD/$1 state=$BUILD/.$1
@@ -112,7 +114,7 @@ ensure_tree() {
 	if [ -d "$dir" ] && [ "$(cat "$state.id" 2>/dev/null)" = "$2" ]; then
 		return 0
 	fi
-	if [ "$1" = linux ] && [ -d "$LINUX" ] && [ -e "$state.id" ] && [ -z "${DISCARD:-}" ]; then
+	if [ "$1" = "$SERIES_TREE" ] && [ -d "$LINUX" ] && [ -e "$state.id" ] && [ -z "${DISCARD:-}" ]; then
 		refuse_edits
 	fi
 	need_space "$BUILD" 6000 "a kernel tree with its build"
@@ -135,14 +137,14 @@ applied_sha() {
 }
 
 touched_files() {
-	find "$LINUX" -type f -cnewer "$BUILD/.linux.stamp" -printf '%P\n' | sort
+	find "$LINUX" -type f -cnewer "$STATE.stamp" -printf '%P\n' | sort
 }
 
 # Source files that differ from the pristine ones.
 modified_files() {
 	local f
 
-	touched_files | comm -12 - "$BUILD/.linux.files" | while read -r f; do
+	touched_files | comm -12 - "$STATE.files" | while read -r f; do
 		cmp -s "$LINUX/$f" "$BASE_TREE/$f" || echo "$f"
 	done
 }
@@ -150,7 +152,7 @@ modified_files() {
 # candidates <directory at the top>: files there, relative to it, that the
 # pristine tree lacks and that have the name of a source.
 candidates() {
-	touched_files | comm -23 - "$BUILD/.linux.files" | sed -n "s|^$1/||p" |
+	touched_files | comm -23 - "$STATE.files" | sed -n "s|^$1/||p" |
 		grep -E '\.([chS]|rst|sh|py|ld|yaml)$|(^|/)(Makefile|Kconfig|Build|config)$' |
 		grep -vE '(^|/)generated/' || true
 }
@@ -185,9 +187,9 @@ refuse_edits() {
 		fi
 	done < <(modified_files; added_files)
 	[ "${#edited[@]}" -eq 0 ] ||
-		die "build/linux holds edits that the repository lacks (${edited[*]}); 'make refresh' takes them over, DISCARD=1 drops them"
+		die "build/$SERIES_TREE holds edits that the repository lacks (${edited[*]}); 'make refresh' takes them over, DISCARD=1 drops them"
 	[ "${#unlisted[@]}" -eq 0 ] ||
-		die "build/linux holds changes that belong to no patch (${unlisted[*]}); add 'file:' lines to the series and 'make refresh', or DISCARD=1 drops them"
+		die "build/$SERIES_TREE holds changes that belong to no patch (${unlisted[*]}); add 'file:' lines to the series and 'make refresh', or DISCARD=1 drops them"
 }
 
 # --- repository to tree ---
@@ -265,6 +267,27 @@ forget_path() {
 	fi
 }
 
+# all_wanted <directory>: in new/ what the tree is to hold, with a list.
+all_wanted() {
+	local path
+
+	manifest_paths >"$1/paths"
+	while read -r path; do
+		mkdir -p "$1/new/$(dirname "$path")"
+		wanted "$path" "$1/new/$path"
+	done <"$1/paths"
+}
+
+# Do the patches apply?
+check_fits() {
+	local tmp
+
+	tmp=$(mktemp -d "$BUILD/fits.XXXXXX")
+	# shellcheck disable=SC2064 # the directory of now
+	trap "rm -rf '$tmp'" EXIT
+	all_wanted "$tmp"
+}
+
 sync_tree() {
 	local tmp path sha
 
@@ -272,11 +295,9 @@ sync_tree() {
 	# shellcheck disable=SC2064 # the directory of now
 	trap "rm -rf '$tmp'" EXIT
 	: >"$tmp/applied"
-	manifest_paths >"$tmp/paths"
 	# All of it first, so that a patch that fails leaves the tree alone.
+	all_wanted "$tmp"
 	while read -r path; do
-		mkdir -p "$tmp/new/$(dirname "$path")"
-		wanted "$path" "$tmp/new/$path"
 		sha=$(sha_of "$tmp/new/$path")
 		echo "$sha $(repo_sha "$path") $path" >>"$tmp/applied"
 	done <"$tmp/paths"
@@ -374,7 +395,7 @@ refresh_path() {
 refresh_tree() {
 	local tmp path
 
-	[ -e "$BUILD/.linux.id" ] || die "there is no build/linux yet; run 'make vm' first"
+	[ -e "$STATE.id" ] || die "there is no build/linux yet; run 'make vm' first"
 	tmp=$(mktemp -d "$BUILD/refresh.XXXXXX")
 	# shellcheck disable=SC2064 # the directory of now
 	trap "rm -rf '$tmp'" EXIT
@@ -424,13 +445,17 @@ main() {
 	patched)
 		id=$(source_id)
 		ensure_tree base "$id"
-		ensure_tree linux "$id"
+		ensure_tree "$SERIES_TREE" "$id"
 		sync_tree
 		;;
-	unedited) [ ! -e "$BUILD/.linux.id" ] || refuse_edits ;;
+	unedited) [ ! -e "$STATE.id" ] || refuse_edits ;;
 	refresh) refresh_tree ;;
 	exact) check_exact ;;
-	*) die "usage: tree.sh id|base|patched|unedited|refresh|exact" ;;
+	fits)
+		ensure_tree base "$(source_id)"
+		check_fits
+		;;
+	*) die "usage: tree.sh id|base|patched|fits|unedited|refresh|exact" ;;
 	esac
 }
 

@@ -2,19 +2,22 @@
 # SPDX-License-Identifier: GPL-2.0
 # What the compiler's further warnings (W=1) and sparse say of the files that are
 # all ours: sparse of Debian 12 stumbles over some of the kernel's own headers.
-# ARCH=arm64: of that architecture's. Fails if they say anything.
+# ARCH=arm64: of that architecture's. STEP=n: of the files of the n-th patch only.
+# Fails if they say anything.
 set -euo pipefail
 # shellcheck source=lib.sh
 . "$(dirname "$0")/lib.sh"
 # shellcheck source=manifest.sh
 . "$WORKSHOP/manifest.sh"
 
+paths() { if [ -n "$STEP" ]; then manifest_files "$STEP"; else manifest_paths; fi; }
+
 main() {
 	local sources log=$LOGS/warnings$TAG.log tree cross=()
 
 	mkdir -p "$LOGS"
 	[ -z "$CROSS" ] || cross=(ARCH="$ARCH" CROSS_COMPILE="$CROSS")
-	mapfile -t sources < <(manifest_paths | grep -E "^(arch/$SRCARCH|kernel|lib|net)/.*\.c$" |
+	mapfile -t sources < <(paths | grep -E "^(arch/$SRCARCH|kernel|lib|net)/.*\.c$" |
 		while read -r f; do [ ! -e "$TOP/$f" ] || echo "$f"; done)
 	[ "${#sources[@]}" -gt 0 ] || return 0
 	tree=$("$WORKSHOP/kernel.sh" config patched)
