@@ -70,6 +70,10 @@ check_manifest() {
 			msg "series: patch $n has no files"
 			bad=1
 		fi
+		if manifest_explained "$n" | grep -qvE '^[A-Z_]+[ \t]+[^ \t]'; then
+			msg "series: patch $n does not say why a remark of checkpatch stays"
+			bad=1
+		fi
 	done
 	return $bad
 }
@@ -182,14 +186,17 @@ verify_am() {
 # The ids of commits that Fixes: names cannot be looked up: the kernel's history is
 # not there.
 run_checkpatch() {
-	local f bad=0
+	local f n ignore bad=0
 
 	: >"$LOGS/checkpatch.log"
 	for f in "$OUT"/000[1-9]*.patch "$OUT"/00[1-9][0-9]*.patch; do
+		n=$(basename "$f" | cut -c1-4)
+		ignore=FILE_PATH_CHANGES,UNKNOWN_COMMIT_ID
+		ignore+=$(manifest_explained "$((10#$n))" | awk '{ printf ",%s", $1 }')
 		(cd "$OUT"; perl "$BUILD/linux/scripts/checkpatch.pl" --root="$BUILD/linux" \
 			--strict --no-summary --terse --showfile \
-			--ignore FILE_PATH_CHANGES,UNKNOWN_COMMIT_ID "$f" 2>&1 || true) |
-			sed "s|^|$(basename "$f" | cut -c1-4): |" >>"$LOGS/checkpatch.log"
+			--ignore "$ignore" "$f" 2>&1 || true) |
+			sed "s|^|$n: |" >>"$LOGS/checkpatch.log"
 	done
 	bad=$(grep -cE '(ERROR|WARNING|CHECK):' "$LOGS/checkpatch.log" || true)
 	if [ "$bad" != 0 ]; then
