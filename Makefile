@@ -12,7 +12,7 @@ endif
 # would carry it into the kernel's make as well.
 unexport MAKEFLAGS
 
-.PHONY: help demo check unit vm bench series refresh clean selftests tree
+.PHONY: help demo check check-series check-configs unit vm bench series refresh clean selftests tree
 .NOTPARALLEL:
 
 help:
@@ -23,6 +23,12 @@ demo:
 
 check:
 	@$(MF)/check.sh
+
+check-series:
+	@$(MF)/check-series.sh
+
+check-configs:
+	@$(MF)/check-configs.sh
 
 unit:
 	@$(MF)/unit.sh

@@ -4,6 +4,9 @@ cat <<'END'
 make help       this text
 make demo       one program on every kernel function, on the patched and on the base kernel
 make check      all tests; ends with "N passed, M failed"
+make check-series   each patch by itself: size, checkpatch, build, boot, tests (hours)
+make check-configs  kernels that are configured otherwise, among them PREEMPT_RT, SMP=n,
+                and kCFI, and one of riscv: build, tests (hours)
 make unit       the set engine's and the JIT's tests in user space (seconds, once the tree is there)
 make vm         boot the patched kernel: a shell, or RUN='command'
 make bench      attach, detach, memory: patched, base and other tracers in one run;
@@ -31,6 +34,10 @@ Variables
   REPEAT=1           check: how often the new selftests run once more
   CPU=max            vm: emulate QEMU's model of that processor, instead of KVM
   TCG=single|multi   vm: QEMU threads for the guest's CPUs (multi; selftests: single)
+  STEPS='1 5-9'      check-series: these patches only
+  ARCHES='x86_64'    check-series, check-configs: on these architectures only
+  BOOT=0             check-series: build only; ARCHES='' does not even build
+  CONFIGS='rt lazy'  check-configs: these only (configs/README)
   JOBS=N             parallel jobs of a build
   DISCARD=1          drop edits in build/linux that were not refreshed
   XDG_CACHE_HOME     where the cache of kernels and packages lies
