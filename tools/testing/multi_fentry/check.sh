@@ -9,12 +9,11 @@ set -euo pipefail
 # shellcheck source=manifest.sh
 . "$WORKSHOP/manifest.sh"
 
-PASSED=0
-FAILED=0
-# What failed and why, told again at the end: of a long run that may be all that
-# is kept.
-FAILURES=()
-START=$SECONDS
+# shellcheck disable=SC2034 # used by verdict.sh
+CHECK=check$TAG
+# shellcheck source=verdict.sh
+. "$WORKSHOP/verdict.sh"
+
 # The new selftests race links against calls; once is not enough. More than
 # this does not fit into an hour from nothing: REPEAT=20 takes hours more.
 REPEAT=${REPEAT:-1}
@@ -22,58 +21,6 @@ REPEAT=${REPEAT:-1}
 # long, too.
 DEBUG=${DEBUG:-}
 HARDENED=${HARDENED:-}
-
-verdict() {
-	local time
-
-	time=$(printf '%d:%02d' $(((SECONDS - START) / 60)) $(((SECONDS - START) % 60)))
-	if [ "$1" = ok ]; then
-		PASSED=$((PASSED + 1))
-	else
-		FAILED=$((FAILED + 1))
-		FAILURES+=("FAIL $2")
-	fi
-	printf '[%s] %-4s %s\n' "$time" "$1" "$2"
-}
-
-# reasons <logs ...>: the lines that say why, by the words that our tools, the
-# compilers and the selftests have for it; else the last ones.
-reasons() {
-	local lines
-
-	lines=$(cat "$@" | tr '\r' '\n' |
-		grep -E '^not ok|(error|ERROR|WARNING|CHECK):|REGRESSION|NEW-FAILS|more than .*x$' |
-		head -n 8) || lines=$(cat "$@" | tail -n 4)
-	printf '%s\n' "$lines" | cut -c1-160 | sed 's/^/  | /'
-}
-
-# step <name> <command ...>: one test. While it runs its progress is seen;
-# when it fails, the end of what it said.
-step() {
-	local name=$1 log=$LOGS/check$TAG-${1// /-}.log
-
-	shift
-	msg "--- $name"
-	# Both into the log, progress also to the screen.
-	if "$@" 2>&1 >"$log" | tee "$log.err" >&2; then
-		verdict ok "$name"
-		return 0
-	fi
-	verdict FAIL "$name"
-	{ tail -n 15 "$log.err"; tail -n 30 "$log"; } | tr '\r' '\n' | sed 's/^/  | /'
-	mapfile -t -O "${#FAILURES[@]}" FAILURES < <(reasons "$log.err" "$log")
-	return 1
-}
-
-# skipped <names ...>: what cannot run because something before it failed
-# counts as failed: nothing is green that was not tested.
-skipped() {
-	local n
-
-	for n; do
-		verdict FAIL "$n (not run)"
-	done
-}
 
 check_scripts() {
 	(cd "$WORKSHOP" && shellcheck ./*.sh guest-selftests guest-init ../../../.ci/run)
@@ -191,13 +138,6 @@ main() {
 	[ -n "$TAG" ] || step "demo with call depth tracking" "$WORKSHOP/demo.sh" depth || true
 	step "bars" "$WORKSHOP/bench.sh" bars || true
 	finish
-}
-
-finish() {
-	[ "$FAILED" = 0 ] || printf '%s\n' "${FAILURES[@]}"
-	echo "$PASSED passed, $FAILED failed"
-	[ "$FAILED" = 0 ] || exit 1
-	exit 0
 }
 
 main "$@"; exit

@@ -6,7 +6,8 @@
 
 PASSED=0
 FAILED=0
-# What failed and why, told again at the end.
+# What failed and why, told again at the end: of a long run that may be all that
+# is kept.
 FAILURES=()
 START=$SECONDS
 
