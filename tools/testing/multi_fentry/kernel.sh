@@ -67,9 +67,10 @@ series_of() { if [ "$1" = base ]; then echo base; else echo patched; fi; }
 tree_of() { echo "$BUILD/${1/patched/linux}$TAG"; }
 
 # The architecture's options with those of the kernel's own fragment, which count
-# where both name one. Its Kconfig is part of the configuration, as a comment.
+# where both name one. Its Kconfig and patch are part of the configuration, as a
+# comment.
 config_of() {
-	local common=$WORKSHOP/configs/$ARCH.config own=$WORKSHOP/configs/$1
+	local common=$WORKSHOP/configs/$ARCH.config own=$WORKSHOP/configs/$1 f
 
 	if [ ! -e "$own.config" ]; then
 		cat "$common"
@@ -77,7 +78,9 @@ config_of() {
 	fi
 	grep -vF -f <(sed -n 's/^\(CONFIG_[A-Za-z0-9_]*=\).*/\1/p' "$own.config") "$common"
 	grep '^CONFIG_' "$own.config"
-	[ ! -e "$own.Kconfig" ] || sed 's/^/# /' "$own.Kconfig"
+	for f in "$own.Kconfig" "$own.patch"; do
+		[ ! -e "$f" ] || sed 's/^/# /' "$f"
+	done
 }
 
 # kconfig_of <which>: the kernel's Kconfig with that of the configuration before
@@ -117,6 +120,16 @@ copy_tree() {
 		rsync -rlp --update --omit-dir-times --delete-missing-args \
 			--files-from=- "$BUILD/$from/" "$to/"
 	mv "$state.new" "$state.copied"
+	own_patch "$1" "$to"
+}
+
+# own_patch <which> <tree>: what only guests need, and is no part of the series.
+own_patch() {
+	local patch=$WORKSHOP/configs/$1.patch
+
+	[ -e "$patch" ] || return 0
+	! patch -d "$2" -p1 -R -s -f --dry-run -i "$patch" >/dev/null || return 0
+	patch -d "$2" -p1 -s -F0 -i "$patch" || die "$patch does not apply"
 }
 
 # Trees that are configured for something else than tree.sh's two.

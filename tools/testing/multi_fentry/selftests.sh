@@ -38,10 +38,13 @@ prepare() {
 	TESTS_OF[$1]=$entry
 }
 
-# With a thread for each CPU QEMU can translate an int3 while another CPU patches
-# it over, and keep it: the kernel then dies of a trap that is not in its memory.
-# Tests that patch what the other CPU runs, thousands of times, do meet that.
-export TCG=${TCG:-single}
+# All CPUs in one thread, unless the kernel is made for more: see configs/threads.config.
+tcg_of() {
+	local tcg
+
+	tcg=$(config_says "$1" tcg)
+	echo "${TCG:-${tcg:-single}}"
+}
 
 # What the guest is told of this environment.
 GUEST_ENV=(LEAKS TEST_TIMEOUT WATCHDOG TRACING_MULTI_CHANGES TRACING_MULTI_FAULTS
@@ -62,7 +65,7 @@ in_guest() {
 	done
 	shift 2
 	rm -rf "$BUILD/vm-out/$name"
-	BASE=$base TIMEOUT=${TIMEOUT:-2400} "$WORKSHOP/vm.sh" --name "$name" \
+	TCG=$(tcg_of "$which") BASE=$base TIMEOUT=${TIMEOUT:-2400} "$WORKSHOP/vm.sh" --name "$name" \
 		--kernel "${KERNEL_OF[$which]}/$IMAGE" -- env "${vars[@]}" "$WORKSHOP/guest-selftests" \
 		"${TESTS_OF[$which]}" "${KERNEL_OF[$which]}" "$@"
 }
