@@ -416,8 +416,7 @@ unsigned long bpf_tramp_set_addr(struct bpf_tramp_set *set)
 #define TIDY_RETRY	(1UL * HZ)
 #define TIDY_RETRY_MAX	(64UL * HZ)
 
-/* Its own: images that are freed can keep a shared one busy. */
-static struct workqueue_struct *sets_wq;
+struct workqueue_struct *bpf_tramp_wq;
 
 static void tidy_work_fn(struct work_struct *work)
 {
@@ -426,7 +425,7 @@ static void tidy_work_fn(struct work_struct *work)
 
 	/* ever more rarely; ftrace that has given up stays so */
 	if (err && err != -ENODEV)
-		queue_delayed_work(sets_wq, to_delayed_work(work), retry);
+		queue_delayed_work(bpf_tramp_wq, to_delayed_work(work), retry);
 	retry = err ? min(2 * retry, TIDY_RETRY_MAX) : TIDY_RETRY;
 }
 
@@ -437,7 +436,7 @@ static DECLARE_DELAYED_WORK(tidy_work, tidy_work_fn);
  */
 void bpf_tramp_tidy_later(void)
 {
-	mod_delayed_work(sets_wq, &tidy_work, TIDY_DELAY);
+	mod_delayed_work(bpf_tramp_wq, &tidy_work, TIDY_DELAY);
 }
 
 /**
@@ -448,7 +447,7 @@ void bpf_tramp_tidy_later(void)
  */
 bool bpf_tramp_queue(struct work_struct *work)
 {
-	return queue_work(sets_wq, work);
+	return queue_work(bpf_tramp_wq, work);
 }
 
 static bool ip_is_in(unsigned long ip, void *mod)
@@ -610,8 +609,8 @@ void bpf_trampoline_multi_detach(struct bpf_tracing_multi_link *link)
 
 static int __init tracing_multi_init(void)
 {
-	sets_wq = alloc_ordered_workqueue("bpf_tracing_multi", 0);
-	if (!sets_wq)
+	bpf_tramp_wq = alloc_ordered_workqueue("bpf_tracing_multi", 0);
+	if (!bpf_tramp_wq)
 		return -ENOMEM;
 	return bpf_tramp_sets_init() ?: register_module_notifier(&module_nb);
 }

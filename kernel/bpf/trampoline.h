@@ -25,6 +25,9 @@ struct bpf_trampoline_ops {
 
 extern struct ftrace_ops direct_ops;
 
+/* Its own: images that are freed can keep a shared one busy. */
+extern struct workqueue_struct *bpf_tramp_wq;
+
 /* Keys of trampolines of sets, with a number: no BTF object has the largest id. */
 #define BPF_TRAMPOLINE_KEY_SET	((u64)U32_MAX << 32)
 
@@ -55,6 +58,7 @@ void bpf_trampoline_del_prog(struct bpf_trampoline *tr, struct bpf_tramp_node *n
 void bpf_trampoline_skip_prog(struct bpf_trampoline *tr, struct bpf_prog *prog);
 
 void bpf_tramp_image_put(struct bpf_tramp_image *im);
+void bpf_tramp_image_left(struct bpf_tramp_image *im);
 
 #ifdef CONFIG_BPF_TRAMPOLINE_SETS
 bool bpf_tramp_ip_is_site(unsigned long ip);
@@ -67,6 +71,9 @@ bool bpf_tramp_pin_pending(struct bpf_trampoline *tr);
 bool bpf_tramp_unpin(struct bpf_trampoline *tr);
 int bpf_tramp_ipmodify(unsigned long ip);
 bool bpf_trampoline_ip_is_modified(unsigned long ip);
+
+void bpf_tramp_image_wait(struct bpf_tramp_image *im);
+void bpf_tramp_wait_look(void);
 
 struct bpf_tramp_node *bpf_tramp_tuple_fexit(struct bpf_tramp_node *node);
 int bpf_tramp_gate_alloc(struct bpf_trampoline *tr);
@@ -86,6 +93,8 @@ static inline void bpf_tramp_pin_abort(struct bpf_trampoline *tr) { }
 static inline bool bpf_tramp_pin_pending(struct bpf_trampoline *tr) { return false; }
 static inline bool bpf_tramp_unpin(struct bpf_trampoline *tr) { return false; }
 static inline int bpf_tramp_ipmodify(unsigned long ip) { return 0; }
+static inline void bpf_tramp_image_wait(struct bpf_tramp_image *im) { }
+static inline void bpf_tramp_wait_look(void) { }
 
 static inline struct bpf_tramp_node *bpf_tramp_tuple_fexit(struct bpf_tramp_node *node)
 {

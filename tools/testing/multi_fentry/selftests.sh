@@ -48,7 +48,7 @@ tcg_of() {
 
 # What the guest is told of this environment.
 GUEST_ENV=(LEAKS TEST_TIMEOUT WATCHDOG TRACING_MULTI_CHANGES TRACING_MULTI_FAULTS
-	TRACING_MULTI_FUZZ TRACING_MULTI_CYCLES)
+	TRACING_MULTI_FUZZ TRACING_MULTI_CYCLES TRACING_MULTI_ROUNDS)
 
 # in_guest <kernel> <name> <tests ...>: status of the guest.
 in_guest() {
