@@ -9,6 +9,7 @@
 
 #include <linux/bpf.h>
 #include <linux/ftrace.h>
+#include <linux/workqueue.h>
 
 /**
  * struct bpf_trampoline_ops - how bpf_trampoline_update() puts an image to use
@@ -25,7 +26,7 @@ struct bpf_trampoline_ops {
 
 extern struct ftrace_ops direct_ops;
 
-/* Its own: images that are freed can keep a shared one busy. */
+/* In order, and for sets only */
 extern struct workqueue_struct *bpf_tramp_wq;
 
 /* Keys of trampolines of sets, with a number: no BTF object has the largest id. */
@@ -34,6 +35,18 @@ extern struct workqueue_struct *bpf_tramp_wq;
 static inline bool bpf_trampoline_key_is_set(u64 key)
 {
 	return key >= BPF_TRAMPOLINE_KEY_SET;
+}
+
+/*
+ * Works of sets block, and many come at once: on a shared workqueue that would start
+ * a worker for each, which can be traced and then holds images.
+ */
+static inline void bpf_trampoline_queue(u64 key, struct work_struct *work)
+{
+	if (IS_ENABLED(CONFIG_BPF_TRAMPOLINE_SETS) && bpf_trampoline_key_is_set(key))
+		queue_work(bpf_tramp_wq, work);
+	else
+		schedule_work(work);
 }
 
 /* Number of programs of a trampoline, of all kinds. */
