@@ -38,11 +38,15 @@ struct bpf_tramp_req;
  * struct bpf_tracing_multi_btf - the functions of a link that a BTF object has
  * @btf: the object
  * @mod: its module, NULL for vmlinux or if the module is not live
+ * @live: it is vmlinux's or has @mod
+ * @first: its first id, those below are of its base
  * @cnt: number of functions
  */
 struct bpf_tracing_multi_btf {
 	struct btf *btf;
 	struct module *mod;
+	bool live;
+	u32 first;
 	u32 cnt;
 };
 

@@ -45,6 +45,7 @@ static struct bpf_tracing_multi_btf *func_btf(const struct bpf_tracing_multi_fun
  */
 static int funcs_add_btf(struct bpf_tracing_multi_funcs *funcs, struct btf *btf, u32 obj_id)
 {
+	const struct btf *base = btf_base_btf(btf);
 	struct bpf_tracing_multi_btf *obj;
 	int err = -ENOMEM;
 
@@ -58,6 +59,8 @@ static int funcs_add_btf(struct bpf_tracing_multi_funcs *funcs, struct btf *btf,
 	obj->btf = btf;
 	/* NULL if the module is not live: its functions are refused */
 	obj->mod = btf_is_module(btf) ? btf_try_get_module(btf) : NULL;
+	obj->live = obj_id && (!btf_is_module(btf) || obj->mod);
+	obj->first = base ? btf_nr_types(base) : 0;
 	err = xa_err(xa_store(&funcs->link->btfs, obj_id, obj, GFP_KERNEL));
 	if (!err)
 		return 0;
@@ -172,26 +175,21 @@ int bpf_tracing_multi_funcs_get(struct bpf_tracing_multi_funcs *funcs, const uni
 }
 
 /* The function's type, if it is of this object itself and not of its base. */
-static const struct btf_type *func_type(const struct btf *btf, u32 id)
+static const struct btf_type *func_type(const struct bpf_tracing_multi_btf *obj, u32 id)
 {
-	const struct btf *base = btf_base_btf(btf);
-	const struct btf_type *t;
+	const struct btf_type *t = id < obj->first ? NULL : btf_type_by_id(obj->btf, id);
 
-	if (base && id < btf_nr_types(base))
-		return NULL;
-	t = btf_type_by_id(btf, id);
 	return t && btf_type_is_func(t) ? t : NULL;
 }
 
-static int func_check_id(const struct bpf_tracing_multi_funcs *funcs, struct bpf_tramp_req *req)
+static int func_check_id(const struct bpf_tracing_multi_funcs *funcs, struct bpf_tramp_req *req,
+			 const struct bpf_tracing_multi_btf *obj)
 {
-	const struct bpf_tracing_multi_btf *obj = func_btf(funcs, req);
-
-	if (!req->obj_id || (btf_is_module(obj->btf) && !obj->mod))
+	if (!obj->live)
 		return bpf_tracing_multi_refuse(funcs, req, -ENOENT, "the module is not live");
 	if (req > funcs->reqs && req[-1].btf_id == req->btf_id && req[-1].obj_id == req->obj_id)
 		return bpf_tracing_multi_refuse(funcs, req, -EINVAL, "the id is given twice");
-	if (!func_type(obj->btf, req->btf_id))
+	if (!func_type(obj, req->btf_id))
 		return bpf_tracing_multi_refuse(funcs, req, -EINVAL,
 						"the id is none of a function");
 	return 0;
@@ -204,9 +202,10 @@ static int func_check_id(const struct bpf_tracing_multi_funcs *funcs, struct bpf
  * sorted by name.
  */
 static int func_check_namesakes(const struct bpf_tracing_multi_funcs *funcs,
-				struct bpf_tramp_req *req, const struct btf *btf)
+				struct bpf_tramp_req *req,
+				const struct bpf_tracing_multi_btf *obj)
 {
-	u32 name_off = btf_type_by_id(btf, req->btf_id)->name_off;
+	u32 name_off = btf_type_by_id(obj->btf, req->btf_id)->name_off;
 	struct bpf_tramp_req other = *req;
 	const struct btf_type *t;
 	int step;
@@ -216,13 +215,13 @@ static int func_check_namesakes(const struct bpf_tracing_multi_funcs *funcs,
 		for (id = req->btf_id + step; id; id += step) {
 			struct bpf_attach_target_info info = { .tgt_addr = req->addr };
 
-			t = btf_type_by_id(btf, id);
+			t = btf_type_by_id(obj->btf, id);
 			if (!t || t->name_off != name_off)
 				break;
-			if (!func_type(btf, id))
+			if (!func_type(obj, id))
 				continue;
 			if (!bpf_check_attach_btf_id_multi(NULL, funcs->link->link.prog,
-							   func_btf(funcs, req)->btf, id, &info)) {
+							   obj->btf, id, &info)) {
 				bpf_tracing_multi_class(&other, &info.fmodel);
 				if (!memcmp(&other.class, &req->class, sizeof(other.class)))
 					continue;
@@ -252,14 +251,16 @@ static int func_check_slots(const struct btf_func_model *m)
 	return min(size, 0);
 }
 
-static int func_check(const struct bpf_tracing_multi_funcs *funcs, struct bpf_tramp_req *req)
+static int func_check(const struct bpf_tracing_multi_funcs *funcs, struct bpf_tramp_req *req,
+		      const struct bpf_tracing_multi_btf *obj)
 {
 	const struct bpf_prog *prog = funcs->link->link.prog;
 	struct bpf_attach_target_info info = { .tgt_addr = req->addr };
-	struct btf *btf = func_btf(funcs, req)->btf;
 	int err;
 
-	err = bpf_check_attach_btf_id_multi(NULL, prog, btf, req->btf_id, &info);
+	if (req->err || req->checked)
+		return 0;
+	err = bpf_check_attach_btf_id_multi(NULL, prog, obj->btf, req->btf_id, &info);
 	if (err)
 		return bpf_tracing_multi_refuse(funcs, req, err, NULL);
 	err = func_check_slots(&info.fmodel);
@@ -270,7 +271,28 @@ static int func_check(const struct bpf_tracing_multi_funcs *funcs, struct bpf_tr
 						"the arguments take too many registers");
 	bpf_tracing_multi_class(req, &info.fmodel);
 	req->checked = bpf_tracing_multi_checked(prog);
-	return func_check_namesakes(funcs, req, btf);
+	return func_check_namesakes(funcs, req, obj);
+}
+
+/* Calls @fn for each request and its BTF object, until it returns an error. */
+static int funcs_for_each(const struct bpf_tracing_multi_funcs *funcs,
+			  int (*fn)(const struct bpf_tracing_multi_funcs *funcs,
+				    struct bpf_tramp_req *req,
+				    const struct bpf_tracing_multi_btf *obj))
+{
+	const struct bpf_tracing_multi_btf *obj = NULL;
+	struct bpf_tramp_req *req;
+	int err;
+
+	for (req = funcs->reqs; req < funcs->reqs + funcs->cnt; req++) {
+		if (req == funcs->reqs || req->obj_id != req[-1].obj_id)
+			obj = func_btf(funcs, req);
+		err = fn(funcs, req, obj);
+		if (err)
+			return err;
+		cond_resched();
+	}
+	return 0;
 }
 
 /* What is known of the functions that are sites: some links cover them. */
@@ -307,23 +329,13 @@ static void funcs_fill_known(struct bpf_tracing_multi_funcs *funcs)
  */
 int bpf_tracing_multi_funcs_check(struct bpf_tracing_multi_funcs *funcs)
 {
-	struct bpf_tramp_req *req, *end = funcs->reqs + funcs->cnt;
 	int err;
 
-	for (req = funcs->reqs; req < end; req++) {
-		err = func_check_id(funcs, req);
-		if (err)
-			return err;
-		cond_resched();
-	}
+	err = funcs_for_each(funcs, func_check_id);
+	if (err)
+		return err;
 	funcs_fill_known(funcs);
-	err = bpf_tracing_multi_resolve(funcs);
-	for (req = funcs->reqs; req < end && !err; req++) {
-		if (!req->err && !req->checked)
-			err = func_check(funcs, req);
-		cond_resched();
-	}
-	return err;
+	return bpf_tracing_multi_resolve(funcs) ?: funcs_for_each(funcs, func_check);
 }
 
 /**
@@ -342,14 +354,16 @@ void bpf_tracing_multi_funcs_log(const struct bpf_tracing_multi_funcs *funcs,
 		return;
 	for (req = funcs->reqs; req < funcs->reqs + funcs->cnt; req++) {
 		struct bpf_attach_target_info info = { .tgt_addr = req->addr };
+		const struct bpf_tracing_multi_btf *obj;
 		const struct btf_type *t;
 		struct btf *btf;
 
 		cond_resched();
 		if (!req->err)
 			continue;
-		btf = func_btf(funcs, req)->btf;
-		t = req->obj_id ? func_type(btf, req->btf_id) : NULL;
+		obj = func_btf(funcs, req);
+		btf = obj->btf;
+		t = req->obj_id ? func_type(obj, req->btf_id) : NULL;
 		bpf_log(log, "#%u btf %u id %u %s: ", req->index, req->obj_id, req->btf_id,
 			t ? btf_name_by_offset(btf, t->name_off) : "?");
 		if (req->why)

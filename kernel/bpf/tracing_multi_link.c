@@ -180,15 +180,16 @@ static struct bpf_tracing_multi_link *link_alloc(u32 cnt, bool cookies)
 static void link_fill(struct bpf_tracing_multi_link *multi,
 		      const struct bpf_tracing_multi_funcs *funcs)
 {
+	struct bpf_tracing_multi_btf *obj = NULL;
 	const struct bpf_tramp_req *req;
-	struct bpf_tracing_multi_btf *obj;
 
 	for (req = funcs->reqs; req < funcs->reqs + funcs->cnt; req++) {
+		if (req == funcs->reqs || req->obj_id != req[-1].obj_id)
+			obj = xa_load(&multi->btfs, req->obj_id);
 		if (req->err) {
 			multi->skipped++;
 			continue;
 		}
-		obj = xa_load(&multi->btfs, req->obj_id);
 		obj->cnt++;
 		multi->ids[multi->cnt] = req->btf_id;
 		multi->ips[multi->cnt] = req->ip;

@@ -103,12 +103,17 @@ static int name_found(void *data, unsigned long addr)
 	return 0;
 }
 
+/* One symbol of the names' object. */
 static int names_found(void *data, const char *name, unsigned long addr)
 {
-	u64 hash = hashlen_string(NULL, name);
 	struct names *names = data;
 	struct name *n;
+	u64 hash;
 
+	/* the names of data need not be hashed */
+	if (!name_is_function(&names->v[0], addr))
+		return 0;
+	hash = hashlen_string(NULL, name);
 	hlist_for_each_entry(n, names_bucket(names, hash), node)
 		if (n->hash == hash && !strcmp(n->name, name))
 			name_found(n, addr);
