@@ -317,8 +317,9 @@ static void test_everything(struct env_dead *t)
 		if (rounds > 10 && i % 10 == 0)
 			printf("round %d: %d symbols\n", i, wait_symbols(t, 0, 0));
 	}
+	/* on a slow machine the last link is tidied up after for longer than is_idle() waits */
+	sum = wait_symbols(t, 2 * first, 40);
 	is_idle(t);
-	sum = wait_symbols(t, first, 2);
 	printf("symbols: %d after the first of %d links, %d after all\n", first, rounds, sum);
 	ASSERT_LE(sum, 2 * first, "symbols");
 
