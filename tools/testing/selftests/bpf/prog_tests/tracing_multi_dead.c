@@ -4,7 +4,9 @@
  * links have had called. What such links leave behind must not grow with their
  * number, and must cost nothing when nothing happens.
  *
- * In the environment, TRACING_MULTI_ROUNDS is the number of links on everything.
+ * TRACING_MULTI_ROUNDS=n in the environment has n links on everything as well. That
+ * takes long, and how much kernel threads keep by where they sleep is not the same in
+ * each run.
  */
 #include <sys/epoll.h>
 #include <sys/mman.h>
@@ -307,7 +309,7 @@ static void test_few(struct env_dead *t)
  */
 static void test_everything(struct env_dead *t)
 {
-	int i, first = 0, sum, rounds = env_number("TRACING_MULTI_ROUNDS", 3);
+	int i, first = 0, sum, rounds = env_number("TRACING_MULTI_ROUNDS", 0);
 
 	for (i = 0; i < rounds; i++) {
 		if (!run_round(t, true))
@@ -363,6 +365,6 @@ void serial_test_tracing_multi_dead(void)
 		return;
 	if (test__start_subtest("few"))
 		run(test_few);
-	if (test__start_subtest("everything"))
+	if (env_number("TRACING_MULTI_ROUNDS", 0) && test__start_subtest("everything"))
 		run(test_everything);
 }
