@@ -6,9 +6,9 @@
 #include <linux/bpf.h>
 #include <linux/compiler.h>
 #include <linux/sched.h>
+#include <linux/thread_info.h>
 
 #include <asm/irq_regs.h>
-#include <asm/thread_info.h>
 
 /**
  * arch_bpf_task_sp - where the stack of a task begins

@@ -6,9 +6,8 @@
 #include <linux/bpf.h>
 #include <linux/compiler.h>
 #include <linux/percpu.h>
+#include <linux/processor.h>
 #include <linux/sched.h>
-
-#include <asm/processor.h>
 
 /**
  * arch_bpf_task_sp - where the stack of a task begins
