@@ -52,7 +52,7 @@
 #define WAIT_TRIES	20
 
 static void wait_work_fn(struct work_struct *work);
-static DECLARE_DEFERRABLE_WORK(wait_work, wait_work_fn);
+static DECLARE_DELAYED_WORK(wait_work, wait_work_fn);
 static unsigned long wait_delay = WAIT_DELAY;
 
 /* Images that the next look will find retired */
