@@ -26,8 +26,9 @@ MAX_SPLIT = 3
 # A program on one function beside a link on all, times without the link.
 MAX_SINGLE = 1.2
 # A single program beside links that come and go: the 95th percentile, as a part of
-# an attach to all functions.
+# an attach to all functions, and the median, times that with nobody else.
 MAX_OTHERS = 0.1
+MAX_OTHERS_ALONE = 3
 # close() of a link on all functions, as a part of their attach.
 MAX_CLOSE = 0.01
 # One branch from the entry to the body, after the set's programs changed.
@@ -305,6 +306,10 @@ def check_others(checks, data):
                  f"attach a single program while links to {number(data['functions'])} functions "
                  f"come and go: 95 of 100 in {r:.3f} times such a link's attach "
                  f"(bar: {MAX_OTHERS})")
+    r = ratio(data["median_attach_ns"], data["alone_attach_ns"])
+    checks.check(r <= MAX_OTHERS_ALONE,
+                 f"the same at the median: {r:.2f} times what it takes alone "
+                 f"(bar: {MAX_OTHERS_ALONE})")
 
 
 def check_hit(checks, base, patched):
