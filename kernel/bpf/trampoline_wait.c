@@ -119,6 +119,30 @@ static void wait_scan_running(void *data)
 	running->done = true;
 }
 
+/* How often the task has left a CPU */
+static unsigned long wait_switches(struct task_struct *t)
+{
+	return READ_ONCE(t->nvcsw) + READ_ONCE(t->nivcsw);
+}
+
+/*
+ * Returns: false if the task is on a CPU, or was while it was searched: what it wrote
+ * then may have been behind the search.
+ */
+static bool wait_scan_sleeping(struct task_struct *t)
+{
+	unsigned long switches = wait_switches(t);
+
+	/* Pairs with finish_task(): it has saved all. */
+	if (smp_load_acquire(&t->on_cpu))
+		return false;
+	wait_scan_stack(t, arch_bpf_task_sp(t));
+	/* Pairs with prepare_task(): it is on a CPU before it writes to its stack. */
+	smp_rmb();
+	/* Pairs with finish_task(): it is counted before it is off the CPU. */
+	return !smp_load_acquire(&t->on_cpu) && switches == wait_switches(t);
+}
+
 /* Returns: false if the task could not be searched, as it runs now here, now there. */
 static bool wait_scan_task(struct task_struct *t)
 {
@@ -130,11 +154,8 @@ static bool wait_scan_task(struct task_struct *t)
 		return true;
 	}
 	for (tries = 0; tries < WAIT_TRIES && !running.done; tries++) {
-		/* Pairs with finish_task(): it has saved all. If it runs again it leaves only. */
-		if (!smp_load_acquire(&t->on_cpu)) {
-			wait_scan_stack(t, arch_bpf_task_sp(t));
+		if (wait_scan_sleeping(t))
 			return true;
-		}
 		if (smp_call_function_single(task_cpu(t), wait_scan_running, &running, true) &&
 		    is_idle_task(t)) {
 			/* its CPU is offline */
@@ -285,8 +306,13 @@ static void wait_work_fn(struct work_struct *work)
 	change |= wait_free(wait_prepare() && wait_scan());
 	WRITE_ONCE(wait_delay, change ? WAIT_DELAY : min(2 * wait_delay, WAIT_DELAY_MAX));
 	wait_watch(!list_empty(&wait_images));
-	if (wait_watches && retries && retries--)
+	if (list_empty(&wait_images))
+		return;
+	/* without memory to watch tasks nothing else would bring it back */
+	if (!wait_watches || retries) {
+		retries -= !!retries;
 		queue_delayed_work(bpf_tramp_wq, &wait_work, wait_delay);
+	}
 }
 
 /**
