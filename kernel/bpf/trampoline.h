@@ -11,6 +11,8 @@
 #include <linux/ftrace.h>
 #include <linux/workqueue.h>
 
+#include "trampoline_pin.h"
+
 /**
  * struct bpf_trampoline_ops - how bpf_trampoline_update() puts an image to use
  * @register_fentry: the trampoline had no image
@@ -74,15 +76,6 @@ void bpf_tramp_image_put(struct bpf_tramp_image *im);
 void bpf_tramp_image_left(struct bpf_tramp_image *im);
 
 #ifdef CONFIG_BPF_TRAMPOLINE_SETS
-bool bpf_tramp_ip_is_site(unsigned long ip);
-bool bpf_tramp_sets_lock(unsigned long ip);
-void bpf_tramp_sets_unlock(void);
-int bpf_tramp_pin(struct bpf_trampoline *tr);
-void bpf_tramp_pin_commit(struct bpf_trampoline *tr);
-void bpf_tramp_pin_abort(struct bpf_trampoline *tr);
-bool bpf_tramp_pin_pending(struct bpf_trampoline *tr);
-bool bpf_tramp_unpin(struct bpf_trampoline *tr);
-int bpf_tramp_ipmodify(unsigned long ip);
 bool bpf_trampoline_ip_is_modified(unsigned long ip);
 
 void bpf_tramp_image_wait(struct bpf_tramp_image *im);
@@ -97,15 +90,6 @@ void bpf_tramp_gate_free(struct bpf_trampoline *tr);
 struct bpf_tramp_cookies *bpf_tramp_cookies_get(struct bpf_tramp_cookies *cookies);
 void bpf_tramp_cookies_put(struct bpf_tramp_cookies *cookies);
 #else
-static inline bool bpf_tramp_ip_is_site(unsigned long ip) { return false; }
-static inline bool bpf_tramp_sets_lock(unsigned long ip) { return false; }
-static inline void bpf_tramp_sets_unlock(void) { }
-static inline int bpf_tramp_pin(struct bpf_trampoline *tr) { return 0; }
-static inline void bpf_tramp_pin_commit(struct bpf_trampoline *tr) { }
-static inline void bpf_tramp_pin_abort(struct bpf_trampoline *tr) { }
-static inline bool bpf_tramp_pin_pending(struct bpf_trampoline *tr) { return false; }
-static inline bool bpf_tramp_unpin(struct bpf_trampoline *tr) { return false; }
-static inline int bpf_tramp_ipmodify(unsigned long ip) { return 0; }
 static inline void bpf_tramp_image_wait(struct bpf_tramp_image *im) { }
 static inline void bpf_tramp_wait_look(void) { }
 

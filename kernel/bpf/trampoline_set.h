@@ -247,7 +247,7 @@ static inline bool bpf_tramp_set_has_thunks(const struct bpf_tramp_set *set)
 	return bpf_tramp_class_has_entry(&set->class) && set->kind != BPF_TRAMP_KIND_ENTRY;
 }
 
-/* The engine; trampoline.h has what trampoline.c needs of it. */
+/* The engine; trampoline_pin.h has what trampoline.c needs of it. */
 extern struct mutex bpf_tramp_sets_mutex;
 
 int bpf_tramp_sets_init(void);

@@ -353,18 +353,10 @@ struct bpf_trampoline {
 
 #include "../../../kernel/bpf/trampoline_set.h"
 
-/* Of the kernel's trampoline.h: what the engine has for trampoline.c, ... */
-bool bpf_tramp_ip_is_site(unsigned long ip);
-bool bpf_tramp_sets_lock(unsigned long ip);
-void bpf_tramp_sets_unlock(void);
-int bpf_tramp_pin(struct bpf_trampoline *tr);
-void bpf_tramp_pin_commit(struct bpf_trampoline *tr);
-void bpf_tramp_pin_abort(struct bpf_trampoline *tr);
-bool bpf_tramp_pin_pending(struct bpf_trampoline *tr);
-bool bpf_tramp_unpin(struct bpf_trampoline *tr);
-int bpf_tramp_ipmodify(unsigned long ip);
+#define CONFIG_BPF_TRAMPOLINE_SETS	1
+#include "../../../kernel/bpf/trampoline_pin.h"
 
-/* ... and what that has for the engine */
+/* Of the kernel's trampoline.h: what the engine uses */
 struct bpf_trampoline *bpf_trampoline_find_live(unsigned long ip);
 bool bpf_trampoline_ip_is_modified(unsigned long ip);
 void bpf_trampoline_put(struct bpf_trampoline *tr);

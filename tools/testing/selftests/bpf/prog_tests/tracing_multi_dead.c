@@ -15,6 +15,7 @@
 #include <bpf/btf.h>
 #include "trace_helpers.h"
 #include "../progs/tracing_multi_dead.h"
+#include "tracing_multi_symbols.h"
 #include "tracing_multi_dead.skel.h"
 
 struct env_dead {
@@ -32,37 +33,15 @@ static int env_number(const char *name, int dflt)
 	return val ? atoi(val) : dflt;
 }
 
-/* Returns: the number of symbols of newer sets, or -1; @newest grows to that of the newest. */
-static int count_symbols(unsigned int last_set, unsigned int *newest)
-{
-	char line[512];
-	unsigned int set;
-	int cnt = 0;
-	FILE *f;
-
-	f = fopen("/proc/kallsyms", "r");
-	if (!ASSERT_OK_PTR(f, "kallsyms"))
-		return -1;
-	while (fgets(line, sizeof(line), f)) {
-		if (sscanf(line, "%*s %*s bpf_trampoline_set_%u", &set) != 1 &&
-		    sscanf(line, "%*s %*s bpf_thunks_set_%u", &set) != 1)
-			continue;
-		cnt += set > last_set;
-		if (set > *newest)
-			*newest = set;
-	}
-	fclose(f);
-	return cnt;
-}
-
 /* Returns: the number of symbols of the test when it is at most @max, or @sec over. */
 static int wait_symbols(const struct env_dead *t, int max, int sec)
 {
 	time_t end = time(NULL) + sec;
-	unsigned int newest = 0;
+	unsigned int newest;
+	char left[512];
 	int cnt;
 
-	while ((cnt = count_symbols(t->last_set, &newest)) > max && time(NULL) < end)
+	while ((cnt = count_set_symbols(t->last_set, left, &newest)) > max && time(NULL) < end)
 		sleep(1);
 	return cnt;
 }
@@ -333,6 +312,7 @@ static void test_everything(struct env_dead *t)
 static void run(void (*test)(struct env_dead *t))
 {
 	struct env_dead *t = calloc(1, sizeof(*t));
+	char left[512];
 
 	if (!ASSERT_OK_PTR(t, "calloc"))
 		return;
@@ -345,7 +325,7 @@ static void run(void (*test)(struct env_dead *t))
 	if (!ASSERT_NEQ(t->skel->bss->delayed_work_timer_fn, 0, "delayed_work_timer_fn") ||
 	    !ASSERT_OK_PTR(t->skel->links.work_queued, "work_queued") ||
 	    !ASSERT_OK_PTR(t->skel->links.timer_started, "timer_started") ||
-	    count_symbols(0, &t->last_set) < 0)
+	    count_set_symbols(0, left, &t->last_set) < 0)
 		goto out;
 	test(t);
 	daemon_stop(t);

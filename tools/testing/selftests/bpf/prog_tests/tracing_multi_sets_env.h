@@ -13,6 +13,7 @@
 #include "bpf/libbpf_internal.h"
 #include "trace_helpers.h"
 #include "../progs/tracing_multi_sets.h"
+#include "tracing_multi_symbols.h"
 
 #define ALL_FUNCS	((1U << SETS_FUNCS) - 1)
 /* a bad id takes the place of the last function */
@@ -162,35 +163,6 @@ static inline void sets_reset(struct env_sets *t)
 	t->bad_cnt = 0;
 	t->skel->bss->tid = 0;
 	t->skel->bss->strays = 0;
-}
-
-/*
- * Count images and thunks of sets with higher numbers than @after, of which one is
- * told in @left. @newest is the highest number there is, or @after.
- */
-static inline int count_set_symbols(unsigned int after, char left[512], unsigned int *newest)
-{
-	unsigned int nr;
-	char line[512];
-	int cnt = 0;
-	FILE *f;
-
-	*newest = after;
-	f = fopen("/proc/kallsyms", "r");
-	if (!ASSERT_OK_PTR(f, "kallsyms"))
-		return -1;
-	while (fgets(line, sizeof(line), f)) {
-		if (sscanf(line, "%*x %*c bpf_trampoline_set_%u", &nr) != 1 &&
-		    sscanf(line, "%*x %*c bpf_thunks_set_%u", &nr) != 1)
-			continue;
-		if (nr <= after)
-			continue;
-		*newest = max(*newest, nr);
-		strcpy(left, line);
-		cnt++;
-	}
-	fclose(f);
-	return cnt;
 }
 
 static inline int sets_open(struct env_sets *t)

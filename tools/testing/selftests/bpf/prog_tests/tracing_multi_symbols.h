@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+#ifndef __TRACING_MULTI_SYMBOLS_H
+#define __TRACING_MULTI_SYMBOLS_H
+
+#include <test_progs.h>
+
+/*
+ * Count images and thunks of sets with higher numbers than @after, of which one is
+ * told in @left. @newest is the highest number there is, or @after.
+ */
+static inline int count_set_symbols(unsigned int after, char left[512], unsigned int *newest)
+{
+	unsigned int nr;
+	char line[512];
+	int cnt = 0;
+	FILE *f;
+
+	*newest = after;
+	f = fopen("/proc/kallsyms", "r");
+	if (!ASSERT_OK_PTR(f, "kallsyms"))
+		return -1;
+	while (fgets(line, sizeof(line), f)) {
+		if (sscanf(line, "%*x %*c bpf_trampoline_set_%u", &nr) != 1 &&
+		    sscanf(line, "%*x %*c bpf_thunks_set_%u", &nr) != 1)
+			continue;
+		if (nr <= after)
+			continue;
+		if (nr > *newest)
+			*newest = nr;
+		strcpy(left, line);
+		cnt++;
+	}
+	fclose(f);
+	return cnt;
+}
+
+#endif /* __TRACING_MULTI_SYMBOLS_H */
