@@ -207,6 +207,9 @@ class Checks:
             return
         self.check(value >= bar, f"{what}: {value:,.2f} times less than base (bar: {bar})")
 
+    def at_most(self, what, value, of, bar, digits=2):
+        self.check(value <= bar, f"{what}: {value:.{digits}f} times {of} (bar: {bar})")
+
     def missing(self, what):
         self.check(False, f"{what}: not measured")
 
@@ -231,9 +234,8 @@ def check_bench(checks, base, patched):
     checks.at_least("attach by the clock",
                     ratio(b["attach_ns"] / b["n"], p["attach_ns"] / p["n"]), MIN_ATTACH_CLOCK)
     if checks.alone:
-        r = ratio(p["attach_ns"], p["tracer_on_ns"])
-        checks.check(r <= MAX_ATTACH_TRACER, f"attach by the clock: {r:.2f} times what the "
-                     f"function tracer needs (bar: {MAX_ATTACH_TRACER})")
+        checks.at_most("attach by the clock", ratio(p["attach_ns"], p["tracer_on_ns"]),
+                       "what the function tracer needs", MAX_ATTACH_TRACER)
         memory = p["mem"]["total"] / p["n"]
         checks.check(memory <= MAX_MEMORY,
                      f"bytes of memory a function: {memory:.0f} (bar: {MAX_MEMORY})")
@@ -249,23 +251,19 @@ def check_icount(checks, base, patched):
     b, p = base["runs"][-1], patched["runs"][-1]
     checks.at_least("instructions to attach",
                     ratio(b["attach_ns"] / b["n"], p["attach_ns"] / p["n"]), MIN_ATTACH_INSNS)
-    r = ratio(p["close_cpu_ns"], p["attach_cpu_ns"])
-    checks.check(r <= MAX_CLOSE,
-                 f"instructions to close a link on {number(p['n'])} functions: {r:.4f} times "
-                 f"those to attach it (bar: {MAX_CLOSE})")
+    checks.at_most(f"instructions to close a link on {number(p['n'])} functions",
+                   ratio(p["close_cpu_ns"], p["attach_cpu_ns"]), "those to attach it",
+                   MAX_CLOSE, 4)
     split = patched["split"]
     # Of the CPU: while the kernel waits for tasks to leave, a guest whose clock
     # counts instructions has nothing to execute, and its clock jumps.
-    r = ratio(split["attach_cpu_ns"], split["uncovered_attach_cpu_ns"])
-    checks.check(r <= MAX_SPLIT,
-                 f"instructions to attach to {number(split['n'])} of "
-                 f"{number(split['covered'])} covered functions: "
-                 f"{r:.2f} times those of uncovered ones (bar: {MAX_SPLIT})")
-    r = ratio(split["single_attach_cpu_ns"], split["alone_attach_cpu_ns"])
-    checks.check(r <= MAX_SINGLE,
-                 f"instructions to attach a program to one function beside a link on "
-                 f"{number(split['covered'])}: {r:.2f} times those without the link "
-                 f"(bar: {MAX_SINGLE})")
+    covered = number(split["covered"])
+    checks.at_most(f"instructions to attach to {number(split['n'])} of {covered} covered functions",
+                   ratio(split["attach_cpu_ns"], split["uncovered_attach_cpu_ns"]),
+                   "those of uncovered ones", MAX_SPLIT)
+    checks.at_most(f"instructions to attach a program to one function beside a link on {covered}",
+                   ratio(split["single_attach_cpu_ns"], split["alone_attach_cpu_ns"]),
+                   "those without the link", MAX_SINGLE)
 
 
 def check_cookie(checks, costs, target, config):
@@ -294,22 +292,20 @@ def check_fexit(checks, data):
 
 
 def check_pattern(checks, data):
-    r = ratio(data["pattern_ns"], data["ids_ns"])
-    checks.check(data["functions"] >= MIN_FUNCTIONS and r <= MAX_PATTERN,
-                 f"start by pattern, {number(data['functions'])} functions: {r:.2f} times "
-                 f"that by ids (bar: {MAX_PATTERN})")
+    checks.check(data["functions"] >= MIN_FUNCTIONS, f"start by pattern, functions: "
+                 f"{number(data['functions'])} (bar: {number(MIN_FUNCTIONS)})")
+    checks.at_most("start by pattern", ratio(data["pattern_ns"], data["ids_ns"]), "that by ids",
+                   MAX_PATTERN)
 
 
 def check_others(checks, data):
-    r = ratio(data["p95_attach_ns"], data["multi_attach_ns"])
-    checks.check(r <= MAX_OTHERS,
-                 f"attach a single program while links to {number(data['functions'])} functions "
-                 f"come and go: 95 of 100 in {r:.3f} times such a link's attach "
-                 f"(bar: {MAX_OTHERS})")
-    r = ratio(data["median_attach_ns"], data["alone_attach_ns"])
-    checks.check(r <= MAX_OTHERS_ALONE,
-                 f"the same at the median: {r:.2f} times what it takes alone "
-                 f"(bar: {MAX_OTHERS_ALONE})")
+    what = (f"attach a single program while links to {number(data['functions'])} functions "
+            "come and go")
+    checks.at_most(f"{what}, 95 of 100", ratio(data["p95_attach_ns"], data["multi_attach_ns"]),
+                   "such a link's attach", MAX_OTHERS, 3)
+    checks.at_most(f"{what}, the median",
+                   ratio(data["median_attach_ns"], data["alone_attach_ns"]),
+                   "what it takes alone", MAX_OTHERS_ALONE)
 
 
 def check_hit(checks, base, patched):

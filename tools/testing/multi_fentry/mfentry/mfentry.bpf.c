@@ -15,10 +15,12 @@ char _license[] SEC("license") = "GPL";
  * a slot. Each CPU has its own stretch of the array, so the plain increment is
  * exact: the program does not migrate, and the kernel does not run it again on
  * a CPU where it is already running (that call counts as a recursion miss).
+ *
+ * Weak ones are not folded into the code as the 0 that they are here.
  */
-const volatile __u64 first_ip;
-const volatile __u64 slots;
-const volatile __u32 shift;
+const __u64 first_ip __weak;
+const __u64 slots __weak;
+const __u32 shift __weak;
 
 /* Hits at an address that is none of the attached functions: always zero. */
 __u64 strays;
