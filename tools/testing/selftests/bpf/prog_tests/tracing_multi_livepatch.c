@@ -7,6 +7,7 @@
 #include <bpf/btf.h>
 #include <ctype.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <sys/syscall.h>
 #include <test_progs.h>
@@ -324,6 +325,7 @@ static void test_script(struct env_livepatch *t, const char *steps)
 
 struct busy {
 	struct env_livepatch *t;
+	cpu_set_t cpus;
 	atomic_bool stop;
 	__u64 reads;
 	int err;
@@ -335,6 +337,7 @@ static void *busy_thread(void *arg)
 	char buf[4096];
 
 	busy->t->skel->bss->busy_tid = syscall(SYS_gettid);
+	busy->err = sched_setaffinity(0, sizeof(busy->cpus), &busy->cpus);
 	while (!busy->stop && !busy->err) {
 		busy->err = read_file(funcs[0].file, buf, sizeof(buf));
 		busy->reads++;
@@ -343,9 +346,9 @@ static void *busy_thread(void *arg)
 }
 
 /* Another CPU calls the function all the time and misses no program. */
-static bool run_busy(struct env_livepatch *t, int pair, const char *steps)
+static bool run_busy(struct env_livepatch *t, int pair, const char *steps, const cpu_set_t *cpus)
 {
-	struct busy busy = { .t = t };
+	struct busy busy = { .t = t, .cpus = *cpus };
 	int progs[] = { pairs[pair].a, pairs[pair].b };
 	pthread_t thread;
 	bool ok;
@@ -367,17 +370,36 @@ static bool run_busy(struct env_livepatch *t, int pair, const char *steps)
 	return ASSERT_EQ(t->skel->bss->strays, 0, "strays") && ok;
 }
 
+/*
+ * A program misses the calls on a CPU where it was preempted itself: no CPU runs
+ * both threads.
+ */
 static void test_busy(struct env_livepatch *t)
 {
-	int pair;
+	cpu_set_t all, busy, others;
+	int pair, cpu = 0;
 	bool ok;
 
+	if (!ASSERT_OK(sched_getaffinity(0, sizeof(all), &all), "sched_getaffinity"))
+		return;
+	if (CPU_COUNT(&all) < 2) {
+		test__skip();
+		return;
+	}
+	while (!CPU_ISSET(cpu, &all))
+		cpu++;
+	CPU_ZERO(&busy);
+	CPU_SET(cpu, &busy);
+	CPU_XOR(&others, &all, &busy);
+	if (!ASSERT_OK(sched_setaffinity(0, sizeof(others), &others), "sched_setaffinity"))
+		return;
 	for (pair = 0; pair < ARRAY_SIZE(pairs); pair++) {
-		ok = run_busy(t, pair, "LWXxXlx");
+		ok = run_busy(t, pair, "LWXxXlx", &busy);
 		reset(t);
 		if (!ok)
 			break;
 	}
+	ASSERT_OK(sched_setaffinity(0, sizeof(all), &all), "sched_setaffinity");
 }
 
 struct churn {
