@@ -4,6 +4,7 @@
 # instruction count, the function tracer and kprobe.multi beside them. A table,
 # and JSON in build/results. ARGS: for `mfentry bench`.
 # bench.sh bars: only what the project promises, as a test.
+# bench.sh overlap: many links that overlap at random, by instruction count, with bars.
 set -euo pipefail
 # shellcheck source=lib.sh
 . "$(dirname "$0")/lib.sh"
@@ -97,6 +98,11 @@ measure_bars() {
 	keep_all
 }
 
+# The links are of all kinds.
+overlap_by_instructions() {
+	ICOUNT=1 on_kernel "$1" overlap overlap --unit instructions
+}
+
 compare() {
 	compare_results "--json=$RESULTS/bench.json" "--fexit=$RESULTS/fexit.json" \
 		"--pattern=$RESULTS/pattern.json" "--others=$RESULTS/others.json" \
@@ -109,6 +115,7 @@ main() {
 	export TIMEOUT=${TIMEOUT:-3600}
 	get_kernels base patched
 	build_mfentry
+	[ "${1:-}" != overlap ] || LIST=(--fexit)
 	common_functions
 	case ${1:-} in
 	'')
@@ -127,7 +134,12 @@ main() {
 		measure_bars --n all --repeat "$repeat"
 		compare --bars
 		;;
-	*) die "usage: bench.sh [bars]" ;;
+	overlap)
+		side_by_side overlap_by_instructions
+		keep overlap overlap
+		compare_results --bars overlap
+		;;
+	*) die "usage: bench.sh [bars|overlap]" ;;
 	esac
 }
 

@@ -97,8 +97,11 @@ compare_results() {
 	python3 "$WORKSHOP/mfentry/compare.py" "${args[@]}" "${files[@]}"
 }
 
+# Which functions: with --fexit those that fexit.multi is allowed on as well.
+LIST=()
+
 list_functions() {
-	mfentry_run "$1" list list --names /run/out/names >"$LOGS/list-$1$TAG.log"
+	mfentry_run "$1" list list "${LIST[@]}" --names /run/out/names >"$LOGS/list-$1$TAG.log"
 	sort "$BUILD/vm-out/list-$1$TAG/names" >"$RESULTS/functions-$1"
 }
 

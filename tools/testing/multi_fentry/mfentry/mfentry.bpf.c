@@ -125,3 +125,10 @@ int single_exit_6(void *ctx)
 {
 	return 0;
 }
+
+/* Not loaded unless it is asked for: a kernel may have no BPF LSM. */
+SEC("?lsm/syslog")
+int single_lsm(void *ctx)
+{
+	return 0;
+}

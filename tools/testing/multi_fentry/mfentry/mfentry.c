@@ -35,7 +35,7 @@ static const char usage[] =
 "    --no-split        no second program on 10,000 of all functions\n"
 "  hit     cost of a call of a traced function\n"
 "  others  how long single programs wait while links to all functions come and go\n"
-"    --repeat R        so many times (200)\n"
+"    --repeat R        so many times (100)\n"
 "  overlap cost of 24 links to 2,000 functions each, at random\n"
 "  pattern cost of attaching to *, beside that of its functions' ids\n"
 "\n"
@@ -221,6 +221,7 @@ struct mfentry_bpf *load_programs(const struct funcs *funcs)
 		die("cannot open the BPF programs: %s", strerror(errno));
 	if (funcs)
 		size_slots(skel, funcs);
+	bpf_program__set_autoload(skel->progs.single_lsm, opt.lsm);
 	err = mfentry_bpf__load(skel);
 	if (err)
 		die("cannot load the BPF programs: %s", strerror(-err));

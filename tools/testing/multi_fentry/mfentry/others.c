@@ -2,9 +2,9 @@
 /*
  * mfentry others: how long somebody else waits for links that come and go
  *
- * One process attaches a program to all functions but one and closes the link, over
- * and over. Meanwhile this one attaches a single program to the function that is left
- * out; and before, with nobody else.
+ * One process attaches a program to all functions but two and closes the link, over
+ * and over. Meanwhile this one attaches single programs to those that are left out, a
+ * fentry program to one and an LSM program to the other; and before, with nobody else.
  */
 #include <errno.h>
 #include <signal.h>
@@ -17,8 +17,7 @@
 #include "mfentry.h"
 #include "mfentry.skel.h"
 
-#define LEFT_OUT	"bpf_fentry_test1"	/* what single_1 is attached to */
-#define REPEAT		200
+#define REPEAT		100
 #define FEW		5
 #define MAX_PAUSE_US	50000
 
@@ -27,21 +26,30 @@ struct times {
 	__u64 detach[REPEAT];
 };
 
-static void leave_out(struct funcs *funcs)
+struct single {
+	const char *kind;
+	const char *func;	/* what @prog is attached to */
+	struct bpf_program *prog;
+	struct times alone;
+	struct times meanwhile;
+};
+
+static void leave_out(struct funcs *funcs, const char *name)
 {
 	size_t i;
 
 	for (i = 0; i < funcs->cnt; i++)
-		if (!strcmp(funcs->v[i].name, LEFT_OUT))
+		if (!strcmp(funcs->v[i].name, name))
 			break;
+	/* it may be one that no link can be attached to */
 	if (i == funcs->cnt)
-		die("there is no function " LEFT_OUT);
+		return;
 	funcs->cnt--;
 	memmove(funcs->v + i, funcs->v + i + 1, (funcs->cnt - i) * sizeof(*funcs->v));
 }
 
 /* At random moments, so that they meet all that the other process does. */
-static void single_times(struct mfentry_bpf *skel, struct times *t, int repeat)
+static void single_times(const struct single *single, struct times *t, int repeat)
 {
 	struct bpf_link *link;
 	struct cost c;
@@ -50,9 +58,9 @@ static void single_times(struct mfentry_bpf *skel, struct times *t, int repeat)
 	for (i = 0; i < repeat; i++) {
 		usleep(rand() % MAX_PAUSE_US);
 		cost_begin(&c);
-		link = bpf_program__attach(skel->progs.single_1);
+		link = bpf_program__attach(single->prog);
 		if (!link)
-			die("cannot attach to " LEFT_OUT ": %s", strerror(errno));
+			die("cannot attach to %s: %s", single->func, strerror(errno));
 		cost_end(&c);
 		t->attach[i] = c.ns;
 		detach(link, &c);
@@ -93,22 +101,39 @@ static __u64 percentile(__u64 *v, int cnt, int percent)
 	return v[(cnt - 1) * percent / 100];
 }
 
-static void print(struct times *alone, struct times *meanwhile, int repeat,
-		  const struct funcs *funcs, __u64 multi)
+static void print(struct single *single, int repeat)
 {
-	printf("attach a single program, while links to %zu other functions come and go\n",
-	       funcs->cnt);
-	printf("  alone           %.6f s\n", percentile(alone->attach, repeat, 50) / 1e9);
-	printf("  meanwhile       %.6f s\n", percentile(meanwhile->attach, repeat, 50) / 1e9);
-	printf("  95th percentile %.6f s\n", percentile(meanwhile->attach, repeat, 95) / 1e9);
-	printf("  such a link     %.6f s\n", multi / 1e9);
+	printf("attach a single %s program\n", single->kind);
+	printf("  alone           %.6f s\n", percentile(single->alone.attach, repeat, 50) / 1e9);
+	printf("  meanwhile       %.6f s\n",
+	       percentile(single->meanwhile.attach, repeat, 50) / 1e9);
+	printf("  95th percentile %.6f s\n",
+	       percentile(single->meanwhile.attach, repeat, 95) / 1e9);
+}
+
+static void print_json(FILE *f, struct single *single, int repeat)
+{
+	fprintf(f, "{\"kind\": \"%s\"", single->kind);
+	fprintf(f, ", \"alone_attach_ns\": %llu, \"alone_detach_ns\": %llu",
+		percentile(single->alone.attach, repeat, 50),
+		percentile(single->alone.detach, repeat, 50));
+	fprintf(f, ", \"median_attach_ns\": %llu, \"median_detach_ns\": %llu",
+		percentile(single->meanwhile.attach, repeat, 50),
+		percentile(single->meanwhile.detach, repeat, 50));
+	fprintf(f, ", \"p95_attach_ns\": %llu, \"p95_detach_ns\": %llu}",
+		percentile(single->meanwhile.attach, repeat, 95),
+		percentile(single->meanwhile.detach, repeat, 95));
 }
 
 void cmd_others(void)
 {
-	struct times alone, meanwhile;
+	static struct single singles[] = {
+		{ .kind = "fentry", .func = "bpf_fentry_test1" },
+		{ .kind = "LSM", .func = "bpf_lsm_syslog" },
+	};
+	const int cnt = sizeof(singles) / sizeof(*singles);
 	struct mfentry_bpf *skel;
-	int done[2], repeat;
+	int done[2], repeat, i;
 	struct funcs funcs;
 	struct func spare;
 	__u64 multi;
@@ -119,12 +144,17 @@ void cmd_others(void)
 	repeat = opt.repeat ?: REPEAT;
 	if (repeat > REPEAT)
 		die("--repeat takes at most %d", REPEAT);
+	opt.lsm = true;
 	funcs_collect(&funcs);
-	leave_out(&funcs);
+	for (i = 0; i < cnt; i++)
+		leave_out(&funcs, singles[i].func);
 	spare = funcs_spare(&funcs);
 	skel = load_programs(NULL);
+	singles[0].prog = skel->progs.single_1;
+	singles[1].prog = skel->progs.single_lsm;
 	multi = multi_attach(skel, &funcs, &spare);
-	single_times(skel, &alone, repeat);
+	for (i = 0; i < cnt; i++)
+		single_times(&singles[i], &singles[i].alone, repeat);
 
 	if (pipe(done))
 		die("pipe: %s", strerror(errno));
@@ -139,7 +169,8 @@ void cmd_others(void)
 	close(done[1]);
 	if (read(done[0], &byte, 1) != 1)
 		die("the process that attaches to all functions has ended");
-	single_times(skel, &meanwhile, repeat);
+	for (i = 0; i < cnt; i++)
+		single_times(&singles[i], &singles[i].meanwhile, repeat);
 	if (waitpid(pid, NULL, WNOHANG))
 		die("the process that attaches to all functions has ended");
 	kill(pid, SIGKILL);
@@ -149,17 +180,18 @@ void cmd_others(void)
 		f = json_open(opt.json, "others");
 		fprintf(f, ",\n\"functions\": %zu,\n\"repeat\": %d,\n\"multi_attach_ns\": %llu",
 			funcs.cnt, repeat, multi);
-		fprintf(f, ",\n\"alone_attach_ns\": %llu,\n\"alone_detach_ns\": %llu",
-			percentile(alone.attach, repeat, 50), percentile(alone.detach, repeat, 50));
-		fprintf(f, ",\n\"median_attach_ns\": %llu,\n\"median_detach_ns\": %llu",
-			percentile(meanwhile.attach, repeat, 50),
-			percentile(meanwhile.detach, repeat, 50));
-		fprintf(f, ",\n\"p95_attach_ns\": %llu,\n\"p95_detach_ns\": %llu",
-			percentile(meanwhile.attach, repeat, 95),
-			percentile(meanwhile.detach, repeat, 95));
+		for (i = 0; i < cnt; i++) {
+			fputs(i ? ",\n" : ",\n\"singles\": [\n", f);
+			print_json(f, &singles[i], repeat);
+		}
+		fputs("]", f);
 		json_close(f, opt.json);
 	}
-	if (!opt.json || strcmp(opt.json, "-"))
-		print(&alone, &meanwhile, repeat, &funcs, multi);
+	if (!opt.json || strcmp(opt.json, "-")) {
+		printf("while links to %zu other functions come and go, %.6f s each\n",
+		       funcs.cnt, multi / 1e9);
+		for (i = 0; i < cnt; i++)
+			print(&singles[i], repeat);
+	}
 	mfentry_bpf__destroy(skel);
 }

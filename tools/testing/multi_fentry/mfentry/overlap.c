@@ -61,12 +61,14 @@ static struct bpf_link *attach_some(const struct bpf_program *prog, const __u32 
 	return link;
 }
 
-static void print(const struct funcs *funcs, const struct cost *attach, const struct cost *det,
-		  size_t bodies, const struct mem *after, const struct mem *returned)
+static void print(const struct funcs *funcs, const struct cost *attach,
+		  const struct cost *closing, const struct cost *det, size_t bodies,
+		  const struct mem *after, const struct mem *returned)
 {
 	printf("%d links to %d of %zu functions\n", LINKS, FUNCS, funcs->cnt);
 	printf("  attach          %.3f s\n", attach->ns / 1e9);
-	printf("  detach          %.3f s\n", det->ns / 1e9);
+	printf("  detach          %.3f s, %.3f s of it close()\n", det->ns / 1e9,
+	       closing->ns / 1e9);
 	printf("  trampolines     %zu\n", bodies);
 	printf("  kernel memory   %.2f MB; %.2f MB after %d s without links\n",
 	       after->total / 1e6, returned->total / 1e6, RETURNED_S);
@@ -74,7 +76,7 @@ static void print(const struct funcs *funcs, const struct cost *attach, const st
 
 void cmd_overlap(void)
 {
-	struct cost attach, det;
+	struct cost attach, closing, det;
 	struct mem before, after, returned;
 	struct mfentry_bpf *skels[LINKS];
 	struct bpf_link *links[LINKS];
@@ -106,7 +108,7 @@ void cmd_overlap(void)
 	mem_settle(&after);
 	bodies = count_bodies();
 
-	detach_tidily(links, LINKS, skels[0], &spare, NULL, &det);
+	detach_tidily(links, LINKS, skels[0], &spare, &closing, &det);
 	sleep(RETURNED_S);
 	mem_settle(&returned);
 	after = mem_delta(&after, &before);
@@ -116,14 +118,15 @@ void cmd_overlap(void)
 		f = json_open(opt.json, "overlap");
 		fprintf(f, ",\n\"links\": %d,\n\"functions\": %d,\n\"of\": %zu,\n\"bodies\": %zu",
 			LINKS, FUNCS, funcs.cnt, bodies);
-		fprintf(f, ",\n\"attach_ns\": %llu,\n\"detach_ns\": %llu,\n", attach.ns, det.ns);
+		fprintf(f, ",\n\"attach_ns\": %llu,\n\"close_ns\": %llu", attach.ns, closing.ns);
+		fprintf(f, ",\n\"detach_ns\": %llu,\n", det.ns);
 		mem_json(f, "mem", &after);
 		fputs(",\n", f);
 		mem_json(f, "returned", &returned);
 		json_close(f, opt.json);
 	}
 	if (!opt.json || strcmp(opt.json, "-"))
-		print(&funcs, &attach, &det, bodies, &after, &returned);
+		print(&funcs, &attach, &closing, &det, bodies, &after, &returned);
 	for (i = 0; i < LINKS; i++)
 		mfentry_bpf__destroy(skels[i]);
 	free(ids);
