@@ -8,7 +8,7 @@
  *   tracing_multi_link.c	the link, for bpf()
  *   tracing_multi_func.c	from the caller's BTF ids to functions
  *   tracing_multi_name.c	from the functions' names to their locations
- *   tracing_multi.c		trampolines, images and sites for the engine
+ *   tracing_multi.c		what functions are to the engine
  *
  * BPF_LINK_CREATE, in pseudo-code:
  *
@@ -100,8 +100,6 @@ static inline int bpf_tracing_multi_attach(struct bpf_prog *prog, const union bp
 #endif
 
 /* tracing_multi_func.c */
-int bpf_tracing_multi_refuse(const struct bpf_tracing_multi_funcs *funcs,
-			     struct bpf_tramp_req *req, int err, const char *why);
 int bpf_tracing_multi_funcs_get(struct bpf_tracing_multi_funcs *funcs,
 				const union bpf_attr *attr);
 int bpf_tracing_multi_funcs_check(struct bpf_tracing_multi_funcs *funcs);
@@ -113,6 +111,8 @@ void bpf_tracing_multi_put_btfs(struct bpf_tracing_multi_link *link);
 int bpf_tracing_multi_resolve(struct bpf_tracing_multi_funcs *funcs);
 
 /* tracing_multi.c */
+int bpf_tracing_multi_refuse(const struct bpf_tracing_multi_funcs *funcs,
+			     struct bpf_tramp_req *req, int err, const char *why);
 u32 bpf_tracing_multi_checked(const struct bpf_prog *prog);
 void bpf_tracing_multi_class(struct bpf_tramp_req *req, const struct btf_func_model *m);
 int bpf_trampoline_multi_attach(struct bpf_tracing_multi_funcs *funcs);

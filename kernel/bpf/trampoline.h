@@ -3,8 +3,8 @@
 #define _KERNEL_BPF_TRAMPOLINE_H
 
 /*
- * What trampoline.c and the trampolines of sets (tracing_multi.c) have of each
- * other.
+ * What trampoline.c and the files of shared trampolines (trampoline_*.c) have of
+ * each other.
  */
 
 #include <linux/bpf.h>
@@ -70,7 +70,7 @@ int bpf_trampoline_update(struct bpf_trampoline *tr, const struct bpf_trampoline
 			  void *data);
 int bpf_trampoline_add_prog(struct bpf_trampoline *tr, struct bpf_tramp_node *node, int cnt);
 void bpf_trampoline_del_prog(struct bpf_trampoline *tr, struct bpf_tramp_node *node);
-void bpf_trampoline_skip_prog(struct bpf_trampoline *tr, struct bpf_prog *prog);
+void bpf_trampoline_skip_link(struct bpf_link *link);
 
 void bpf_tramp_image_put(struct bpf_tramp_image *im);
 void bpf_tramp_image_left(struct bpf_tramp_image *im);

@@ -7,7 +7,8 @@
  *              class's empty set, which is not live and vanishes in the end.
  *   plan()     decides for each of these sets which of the part and the rest (what
  *              is still in the set) keeps the entry: the larger, if the set's kind
- *              does for its programs. The other gets a new set.
+ *              does for its programs, and if it is no few sites that a wait is spared
+ *              for. The other gets a new set.
  *
  * The rest is a change as any other.
  */
@@ -102,8 +103,9 @@ static struct bpf_tramp_site *new_site(struct bpf_tramp_req *req, const struct b
 		bpf_tramp_site_free(site);
 		return ERR_PTR(err ?: -ENOMEM);
 	}
-	INIT_LIST_HEAD(&site->list);
 	bpf_tramp_site_join(site, set, 0);
+	list_add(&site->list, &set->sites);
+	set->nr_sites++;
 	return site;
 }
 
@@ -228,6 +230,8 @@ static int plan_fresh(struct attach *at, struct bpf_tramp_move *move, enum bpf_t
 {
 	struct bpf_tramp_site *site;
 
+	if (move->nr_sites == 1)
+		kind = BPF_TRAMP_KIND_ALONE;
 	site = list_first_entry(&move->sites, struct bpf_tramp_site, list);
 	move->to = bpf_tramp_set_derive(&move->from->class, kind, move->from, site);
 	if (!move->to)
@@ -245,14 +249,27 @@ static int plan_join(struct attach *at, struct bpf_tramp_move *part, struct bpf_
 	return bpf_tramp_tuple_add(to, at->ch.link, at->cookies, at->tuples, site);
 }
 
+/* Is the part better off in a new set than in its own, which is to get the program? */
+static bool plan_leaves(const struct bpf_tramp_move *part, enum bpf_tramp_kind kind)
+{
+	const struct bpf_tramp_set *set = part->from;
+
+	if (!set->live || part->nr_sites <= set->nr_sites)
+		return true;
+	if (set->kind == BPF_TRAMP_KIND_ALONE)
+		return false;
+	/* to patch a few sites is quicker than to wait for tasks, see change_wait() */
+	return set->kind < kind ||
+	       (part->nr_sites <= BPF_TRAMP_FEW_SITES && (set->left || set->nr_sites));
+}
+
 static int plan_one(struct attach *at, struct bpf_tramp_move *part, enum bpf_tramp_kind kind)
 {
-	bool has_entry = bpf_tramp_class_has_entry(&part->from->class);
 	struct bpf_tramp_set *set = part->from;
 	struct bpf_tramp_move *rest;
 	int err;
 
-	if (!set->live || (has_entry && set->kind < kind) || part->nr_sites <= set->nr_sites)
+	if (plan_leaves(part, kind))
 		return plan_fresh(at, part, max(set->kind, kind)) ?: plan_join(at, part, part->to);
 
 	if (set->nr_sites) {
@@ -271,7 +288,7 @@ static int plan_one(struct attach *at, struct bpf_tramp_move *part, enum bpf_tra
 	set->part = NULL;
 	part->to = set;
 	/* without an entry, a new body is a new address; with one, the sites stay */
-	if (has_entry)
+	if (set->kind != BPF_TRAMP_KIND_ALONE)
 		bpf_tramp_move_end(part);
 	return 0;
 }
@@ -292,6 +309,7 @@ static int plan(struct attach *at)
 
 static int attach(struct attach *at)
 {
+	bool attached;
 	int err;
 
 	err = gather(at);
@@ -300,9 +318,10 @@ static int attach(struct attach *at)
 		bpf_tramp_change_abort(&at->ch);
 	else
 		err = bpf_tramp_change_run(&at->ch);
-	if (!list_empty(at->tuples) && err) {
-		bpf_tramp_detach(at->tuples);
-		if (bpf_tramp_tidy())
+	if (err) {
+		attached = !list_empty(at->tuples);
+		bpf_tramp_detach(at->ch.link, at->tuples);
+		if (attached && bpf_tramp_tidy())
 			bpf_tramp_tidy_later();
 	}
 	bpf_tramp_cookies_put(at->cookies);

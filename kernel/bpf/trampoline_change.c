@@ -123,20 +123,21 @@ static void move_patch(struct bpf_tramp_move *move, struct bpf_tramp_batch *batc
 void bpf_tramp_move_end(struct bpf_tramp_move *move)
 {
 	struct bpf_tramp_set *set = move->done ? move->to : move->from;
-	struct bpf_tramp_site *site, *tmp;
+	struct bpf_tramp_site *site;
 	u32 i = 0;
 
 	if (!move->done && move->thunks)
 		bpf_tramp_thunks_free(move->thunks);
-	list_for_each_entry_safe(site, tmp, &move->sites, list) {
-		if (set)
-			bpf_tramp_site_join(site, set, move->done ? move_thunk(move, i++) : 0);
-		else
-			bpf_tramp_site_put_thunk(site);
+	list_for_each_entry(site, &move->sites, list) {
+		if (site->set != set)
+			bpf_tramp_site_join(site, set, set ? move_thunk(move, i++) : 0);
+		site->requested = false;
 		cond_resched();
 	}
 	if (!set)
 		return;
+	list_splice(&move->sites, &set->sites);
+	set->nr_sites += move->nr_sites;
 	list_del(&move->node);
 	kfree(move);
 }
@@ -154,14 +155,8 @@ static int set_prepare(struct bpf_tramp_set *set)
 
 static void set_abort(struct bpf_tramp_set *set)
 {
-	struct bpf_tramp_tuple *t;
-
 	if (!set->prepared)
 		return;
-	/* if ftrace has died, some sites may branch here: nobody knows the image then */
-	list_for_each_entry(t, &set->tuples, set_node)
-		if (!set->live)
-			bpf_trampoline_skip_prog(set->tr, t->node.link->prog);
 	bpf_tramp_body_abort(set);
 	set->prepared = false;
 }
@@ -178,7 +173,7 @@ static void set_commit(struct bpf_tramp_set *set)
 /* Does the body that is prepared get into use by the set's entry or gate? */
 static bool set_switches(const struct bpf_tramp_set *set)
 {
-	return set->prepared && set->live && bpf_tramp_class_has_entry(&set->class);
+	return set->prepared && set->live && set->kind != BPF_TRAMP_KIND_ALONE;
 }
 
 /* What remains to be done is not done; what was done stays. */
@@ -190,7 +185,16 @@ static void change_late(struct bpf_tramp_change *ch, int err)
 /* Can the set go on without a new body, as it only jumps over programs that are gone? */
 static bool set_can_go_on(const struct bpf_tramp_change *ch, const struct bpf_tramp_set *set)
 {
-	return !ch->link && set->live && bpf_tramp_class_has_entry(&set->class);
+	return !ch->link && set->live && set->kind != BPF_TRAMP_KIND_ALONE;
+}
+
+/* Is it what the table has for its class and list? Tidying may put another one before. */
+static bool set_leads(const struct bpf_tramp_change *ch, const struct bpf_tramp_set *set)
+{
+	if (hlist_unhashed(&set->hash_node))
+		return false;
+	return ch->link || set->kind != BPF_TRAMP_KIND_ALONE ||
+	       bpf_tramp_set_find(&set->class, &set->tuples) == set;
 }
 
 /* Sets of the table get a body that runs their list, if they have none. */
@@ -201,7 +205,7 @@ static int change_prepare(struct bpf_tramp_change *ch)
 	int err = 0;
 
 	list_for_each_entry(set, &ch->sets, work) {
-		if (err || !set->stale || hlist_unhashed(&set->hash_node))
+		if (err || !set->stale || !set_leads(ch, set))
 			continue;
 		err = set_prepare(set);
 		if (err && set_can_go_on(ch, set)) {
@@ -282,7 +286,7 @@ static void change_switch(struct bpf_tramp_change *ch)
 }
 
 /* The set goes where it belongs when its sites and its body are settled. */
-static void set_end(struct bpf_tramp_set *set)
+static void set_end(const struct bpf_tramp_change *ch, struct bpf_tramp_set *set)
 {
 	struct bpf_tramp_site *site, *tmp;
 	LIST_HEAD(gone);
@@ -292,7 +296,7 @@ static void set_end(struct bpf_tramp_set *set)
 	if (set->prepared && set->nr_sites)
 		set_commit(set);
 	set_abort(set);
-	if (set->nr_sites && set->live && (set->stale || hlist_unhashed(&set->hash_node))) {
+	if (set->nr_sites && set->live && (set->stale || !set_leads(ch, set))) {
 		bpf_tramp_set_mark_untidy(set);
 		return;
 	}
@@ -317,7 +321,7 @@ static void change_end(struct bpf_tramp_change *ch)
 	list_for_each_entry_safe(move, mtmp, &ch->moves, node)
 		bpf_tramp_move_end(move);
 	list_for_each_entry_safe(set, tmp, &ch->sets, work)
-		set_end(set);
+		set_end(ch, set);
 	list_for_each_entry_safe(move, mtmp, &ch->moves, node) {
 		list_for_each_entry_safe(site, stmp, &move->sites, list)
 			bpf_tramp_site_free(site);
@@ -330,8 +334,9 @@ static void change_end(struct bpf_tramp_change *ch)
  * bpf_tramp_change_abort - end a change that has patched nothing
  * @ch: the change
  *
- * All runs as before. The link that attaches has no tuples; sets that were to be tidied
- * up, and those that were to move to them, are untidy.
+ * All runs as before. The link that attaches has no tuples, but is still to be detached
+ * as images have its program until they are freed. Sets that were to be tidied up, and
+ * those that were to move to them, are untidy.
  *
  * Context: may sleep; bpf_tramp_sets_mutex is held.
  */
@@ -343,13 +348,13 @@ void bpf_tramp_change_abort(struct bpf_tramp_change *ch)
 	list_for_each_entry(set, &ch->sets, work) {
 		t = list_first_entry_or_null(&set->tuples, struct bpf_tramp_tuple, set_node);
 		if (t && t->node.link == ch->link) {
-			/* as in set_abort() */
-			if (set->prepared)
-				bpf_trampoline_skip_prog(set->tr, ch->link->prog);
 			bpf_tramp_tuple_del(t);
 			set->stale = !set->live;
 		}
 		set_abort(set);
+		/* what it was to take over leads again */
+		if (!set->live)
+			hash_del(&set->hash_node);
 	}
 	change_end(ch);
 }
@@ -359,9 +364,9 @@ void bpf_tramp_change_abort(struct bpf_tramp_change *ch)
  * @ch: the change, which ends with that
  *
  * Context: may sleep; bpf_tramp_sets_mutex is held.
- * Return: 0, or an error. If a link attaches and has no tuples then, all is as it was
- *         before, else the caller has to detach it. If none does, what could not be
- *         done is on the untidy list.
+ * Return: 0, or an error. If a link attaches the caller has to detach it then; if it has
+ *         no tuples, all is as it was before. If none does, what could not be done is
+ *         on the untidy list.
  */
 int bpf_tramp_change_run(struct bpf_tramp_change *ch)
 {

@@ -58,7 +58,6 @@ int bpf_tramp_site_number(struct bpf_tramp_site *site);
 unsigned long bpf_tramp_site_solo(const struct bpf_tramp_site *site,
 				  const struct bpf_tramp_class *class);
 unsigned long bpf_tramp_site_addr(struct bpf_tramp_set *set, unsigned long thunk);
-void bpf_tramp_site_put_thunk(struct bpf_tramp_site *site);
 void bpf_tramp_site_join(struct bpf_tramp_site *site, struct bpf_tramp_set *set,
 			 unsigned long thunk);
 
@@ -75,7 +74,7 @@ struct bpf_tramp_set *bpf_tramp_set_derive(const struct bpf_tramp_class *class,
 					   const struct bpf_tramp_site *site);
 struct bpf_tramp_set *bpf_tramp_set_twin(const struct bpf_tramp_class *class,
 					 struct bpf_tramp_set *set,
-					 const struct bpf_tramp_site *site);
+					 const struct bpf_tramp_site *site, bool alone);
 struct bpf_tramp_set *bpf_tramp_set_find(const struct bpf_tramp_class *class,
 					 const struct list_head *tuples);
 bool bpf_tramp_set_fits(const struct bpf_tramp_set *set);
@@ -87,8 +86,6 @@ int bpf_tramp_tuple_add(struct bpf_tramp_set *set, struct bpf_link *link,
 			struct bpf_tramp_cookies *cookies, struct list_head *tuples,
 			const struct bpf_tramp_site *site);
 void bpf_tramp_tuple_del(struct bpf_tramp_tuple *t);
-void bpf_tramp_ghost_free(struct bpf_tramp_tuple *t);
-void bpf_tramp_ghosts_prune(void);
 
 /* trampoline_change.c */
 struct bpf_tramp_move *bpf_tramp_move_add(struct bpf_tramp_change *ch,
@@ -103,6 +100,6 @@ void bpf_tramp_change_abort(struct bpf_tramp_change *ch);
 bool bpf_tramp_set_is_shareable(struct bpf_tramp_set *set);
 int bpf_tramp_tidy_sets(struct list_head *todo);
 int bpf_tramp_tidy(void);
-void bpf_tramp_detach(struct list_head *tuples);
+void bpf_tramp_detach(struct bpf_link *link, struct list_head *tuples);
 
 #endif /* _KERNEL_BPF_TRAMPOLINE_CHANGE_H */

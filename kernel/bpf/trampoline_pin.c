@@ -61,7 +61,7 @@ int bpf_tramp_pin(struct bpf_trampoline *tr)
 		return -EBUSY;
 
 	class.pin = tr;
-	set = bpf_tramp_set_derive(&class, BPF_TRAMP_KIND_ENTRY, site->set, site);
+	set = bpf_tramp_set_derive(&class, BPF_TRAMP_KIND_ALONE, site->set, site);
 	if (!set)
 		return -ENOMEM;
 	err = bpf_tramp_set_load(set);
@@ -103,6 +103,8 @@ void bpf_tramp_pin_commit(struct bpf_trampoline *tr)
 	site = bpf_tramp_site_find_ip(tr->ip);
 	from = site->set;
 	bpf_tramp_site_join(site, set, 0);
+	list_move(&site->list, &set->sites);
+	set->nr_sites++;
 	set->live = true;
 	set->stale = false;
 	if (list_empty(&set->tuples))
@@ -111,7 +113,6 @@ void bpf_tramp_pin_commit(struct bpf_trampoline *tr)
 	from->left = true;
 	if (!--from->nr_sites)
 		bpf_tramp_set_free(from);
-	bpf_tramp_ghosts_prune();
 }
 
 /**
@@ -210,6 +211,6 @@ int bpf_tramp_ipmodify(unsigned long ip)
 		bpf_tramp_tidy_later();
 		return 0;
 	}
-	set = bpf_tramp_set_twin(&class, set, site);
+	set = bpf_tramp_set_twin(&class, set, site, true);
 	return set ? site_leave(site, set) : -ENOMEM;
 }

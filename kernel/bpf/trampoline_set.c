@@ -12,17 +12,11 @@
 #include "trampoline_set_internal.h"
 #include "trampoline_change.h"
 
-/* Serializes all changes of sites, sets and tuples. */
-DEFINE_MUTEX(bpf_tramp_sets_mutex);
-
 /* Tens of sets, more where many links overlap */
 static DEFINE_HASHTABLE(sets, 10);
 
 /* Sets that tidying has to look at */
 LIST_HEAD(bpf_tramp_untidy);
-
-/* Tuples whose set is gone while its images may still run */
-static LIST_HEAD(ghosts);
 
 /**
  * bpf_tramp_class_equal - are classes the same but for what binds them to one function?
@@ -132,11 +126,11 @@ enum bpf_tramp_kind bpf_tramp_link_kind(const struct bpf_link *link,
  * bpf_tramp_set_fits - is a set of the kind that its links need, and of no higher one?
  * @set: the set
  *
- * Return: true if so, or if it has neither entry nor thunks.
+ * Return: true if so, or if it is for one site.
  */
 bool bpf_tramp_set_fits(const struct bpf_tramp_set *set)
 {
-	return !bpf_tramp_class_has_entry(&set->class) || set->kind == tuples_kind(&set->tuples);
+	return set->kind == BPF_TRAMP_KIND_ALONE || set->kind == tuples_kind(&set->tuples);
 }
 
 /**
@@ -154,7 +148,7 @@ struct bpf_tramp_set *bpf_tramp_set_alloc(const struct bpf_tramp_class *class,
 	if (!set)
 		return NULL;
 	set->class = *class;
-	set->kind = kind;
+	set->kind = bpf_tramp_class_is_own(class) ? BPF_TRAMP_KIND_ALONE : kind;
 	INIT_HLIST_NODE(&set->hash_node);
 	INIT_LIST_HEAD(&set->tuples);
 	INIT_LIST_HEAD(&set->sites);
@@ -173,7 +167,7 @@ struct bpf_tramp_set *bpf_tramp_set_alloc(const struct bpf_tramp_class *class,
  * @link: the link
  * @cookies: its cookies, or NULL
  * @tuples: the link's tuples, or one of these: the new one comes behind it
- * @site: the only site, if the set is for one
+ * @site: one of the set's sites
  *
  * Return: 0 or -ENOMEM.
  */
@@ -187,7 +181,7 @@ int bpf_tramp_tuple_add(struct bpf_tramp_set *set, struct bpf_link *link,
 		return -ENOMEM;
 	t->node.link = link;
 	t->cookies = bpf_tramp_cookies_get(cookies);
-	if (cookies && bpf_tramp_class_has_entry(&set->class))
+	if (cookies && set->kind != BPF_TRAMP_KIND_ALONE)
 		t->node.cookies = cookies;
 	else if (cookies)
 		t->node.cookie = cookies->cookie[site->nr - cookies->first];
@@ -196,19 +190,9 @@ int bpf_tramp_tuple_add(struct bpf_tramp_set *set, struct bpf_link *link,
 	INIT_HLIST_NODE(&t->fexit.tramp_hlist);
 	list_add(&t->link_node, tuples);
 	t->set = set;
-	t->tr = set->tr;
 	list_add(&t->set_node, &set->tuples);
-	set->nr_tuples++;
 	set->stale = true;
 	return 0;
-}
-
-static void tuple_free(struct bpf_tramp_tuple *t)
-{
-	list_del(&t->set_node);
-	list_del(&t->link_node);
-	bpf_tramp_cookies_put(t->cookies);
-	kfree(t);
 }
 
 /**
@@ -221,8 +205,10 @@ void bpf_tramp_tuple_del(struct bpf_tramp_tuple *t)
 {
 	if (!hlist_unhashed(&t->node.tramp_hlist))
 		bpf_trampoline_del_prog(t->set->tr, &t->node);
-	t->set->nr_tuples--;
-	tuple_free(t);
+	list_del(&t->set_node);
+	list_del(&t->link_node);
+	bpf_tramp_cookies_put(t->cookies);
+	kfree(t);
 }
 
 /**
@@ -230,7 +216,7 @@ void bpf_tramp_tuple_del(struct bpf_tramp_tuple *t)
  * @class: of these sites
  * @kind: of the new set
  * @from: their set, whose links it gets
- * @site: the only site, if the new set is for one
+ * @site: one of them
  *
  * Return: the set, or NULL if there is no memory.
  */
@@ -243,6 +229,8 @@ struct bpf_tramp_set *bpf_tramp_set_derive(const struct bpf_tramp_class *class,
 
 	if (!set)
 		return NULL;
+	if (set->kind == BPF_TRAMP_KIND_ALONE)
+		set->func = site->ip - class->ip_off;
 	list_for_each_entry_reverse(t, &from->tuples, set_node) {
 		if (bpf_tramp_tuple_add(set, t->node.link, t->cookies, &t->link_node, site)) {
 			bpf_tramp_set_free(set);
@@ -257,15 +245,20 @@ struct bpf_tramp_set *bpf_tramp_set_derive(const struct bpf_tramp_class *class,
  * bpf_tramp_set_twin - make the set of the table that all sites of an untidy one go to
  * @class: of these sites
  * @set: the untidy set
- * @site: the only site, if the new set is for one
+ * @site: one of them
+ * @alone: it may be made for one site
  *
  * Return: the set, or NULL if there is no memory.
  */
 struct bpf_tramp_set *bpf_tramp_set_twin(const struct bpf_tramp_class *class,
 					 struct bpf_tramp_set *set,
-					 const struct bpf_tramp_site *site)
+					 const struct bpf_tramp_site *site, bool alone)
 {
-	return bpf_tramp_set_derive(class, tuples_kind(&set->tuples), set, site);
+	enum bpf_tramp_kind kind = tuples_kind(&set->tuples);
+
+	if (alone && set->nr_sites == 1)
+		kind = BPF_TRAMP_KIND_ALONE;
+	return bpf_tramp_set_derive(class, kind, set, site);
 }
 
 /**
@@ -288,7 +281,6 @@ int bpf_tramp_set_load(struct bpf_tramp_set *set)
 		set->tr->set = set;
 	}
 	list_for_each_entry_reverse(t, &set->tuples, set_node) {
-		t->tr = set->tr;
 		if (!hlist_unhashed(&t->node.tramp_hlist))
 			continue;
 		err = bpf_tramp_tr_add(set->tr, &t->node);
@@ -300,10 +292,7 @@ int bpf_tramp_set_load(struct bpf_tramp_set *set)
 
 /**
  * bpf_tramp_set_free - free a set without sites
- * @set: the set
- *
- * Images that were live can still run and call the programs: a tuple becomes a
- * ghost, so that its link finds them when it detaches.
+ * @set: the set; its images may still run
  */
 void bpf_tramp_set_free(struct bpf_tramp_set *set)
 {
@@ -311,16 +300,8 @@ void bpf_tramp_set_free(struct bpf_tramp_set *set)
 
 	hash_del(&set->hash_node);
 	list_del(&set->work);
-	list_for_each_entry_safe(t, tmp, &set->tuples, set_node) {
-		if (!set->live) {
-			bpf_tramp_tuple_del(t);
-			continue;
-		}
-		bpf_trampoline_del_prog(set->tr, &t->node);
-		bpf_tramp_tr_get(set->tr);
-		t->set = NULL;
-		list_move(&t->set_node, &ghosts);
-	}
+	list_for_each_entry_safe(t, tmp, &set->tuples, set_node)
+		bpf_tramp_tuple_del(t);
 	if (set->tr) {
 		set->tr->set = NULL;
 		if (set->live)
@@ -328,29 +309,4 @@ void bpf_tramp_set_free(struct bpf_tramp_set *set)
 		bpf_trampoline_put(set->tr);
 	}
 	kfree(set);
-}
-
-/**
- * bpf_tramp_ghost_free - free a tuple whose set is gone
- * @t: the tuple
- */
-void bpf_tramp_ghost_free(struct bpf_tramp_tuple *t)
-{
-	bpf_trampoline_put(t->tr);
-	tuple_free(t);
-}
-
-/**
- * bpf_tramp_ghosts_prune - free the ghosts that nobody needs any more
- *
- * Those are the ones of a trampoline without images, and of one that is pinned again:
- * the tuples of the set know it.
- */
-void bpf_tramp_ghosts_prune(void)
-{
-	struct bpf_tramp_tuple *t, *tmp;
-
-	list_for_each_entry_safe(t, tmp, &ghosts, set_node)
-		if ((t->tr->set && t->tr->set->live) || !bpf_tramp_tr_has_images(t->tr))
-			bpf_tramp_ghost_free(t);
 }

@@ -27,14 +27,14 @@
  *   for each requested site
  *           move it to the part of its set that the link covers
  *   for each set the link covers a part of
- *           the larger of part and rest keeps the entry
- *           the smaller goes to a new set with an entry and a body of its own
+ *           the larger of part and rest keeps the entry, as a rule
+ *           the smaller goes to a new set with a body of its own
  *   run the change
  *
  * Detach:
  *
- *   for each tuple of the link
- *           jump over its program in the set's images, drop the tuple
+ *   jump over the link's program in all images
+ *   drop the link's tuples
  *
  * That cannot fail. A worker tidies soon, for all links that left meanwhile:
  *
@@ -58,8 +58,10 @@
  *
  * A function that a livepatch shares returns from its trampoline to somewhere
  * else, so that the return address does not tell the function any more. It is
- * in a set of its own, too, whose class and body have its address. A set of one
- * site needs no entry: the site branches to the body.
+ * in a set of its own, too, whose class and body have its address.
+ *
+ * A set that is made for one site has neither entry nor thunks: the site branches to
+ * the body. Sites that are to join it later go to a new set, together with its own.
  *
  * A set is in one of these states. Only a change goes from one to another, but for
  * what makes sets untidy (a link, a dedicated trampoline's last program or a livepatch
@@ -101,13 +103,16 @@ struct bpf_tramp_class {
 
 /**
  * enum bpf_tramp_kind - how sites get to a set's body
- * @BPF_TRAMP_KIND_ENTRY: they branch to the entry, or to the body
+ * @BPF_TRAMP_KIND_ALONE: the only one branches to the body, which is generated for it
+ * @BPF_TRAMP_KIND_ENTRY: they branch to the entry
  * @BPF_TRAMP_KIND_COOKIE: through thunks, which number them
  * @BPF_TRAMP_KIND_ORIG: through thunks, which also call the function
  *
- * A set's tuples tell its kind, that of the most demanding of them.
+ * A set whose class is for one function is of the first kind, and so is one that is made
+ * for one site. The tuples of the others tell their kind, that of the most demanding.
  */
 enum bpf_tramp_kind {
+	BPF_TRAMP_KIND_ALONE,
 	BPF_TRAMP_KIND_ENTRY,
 	BPF_TRAMP_KIND_COOKIE,
 	BPF_TRAMP_KIND_ORIG,
@@ -119,6 +124,7 @@ enum bpf_tramp_kind {
  * @hash: of class and tuples
  * @class: of all sites
  * @kind: how the sites get to the body
+ * @func: address of the only function, for the body, if @kind is BPF_TRAMP_KIND_ALONE
  * @tr: trampoline: images and what they are generated from; @class.pin if that
  *      is set, else owned, and NULL before the first body
  * @entry: image whose start is the entry, NULL for a set without
@@ -128,7 +134,6 @@ enum bpf_tramp_kind {
  * @sites: the sites
  * @work: in the sets of the running change, or the untidy ones
  * @part: while a link attaches: the sites that it covers
- * @nr_tuples: length of @tuples
  * @nr_sites: length of @sites
  * @live: the sites branch here
  * @stale: is to get a body: there is none yet, or it lacks a program that comes, or
@@ -141,6 +146,7 @@ struct bpf_tramp_set {
 	u32 hash;
 	struct bpf_tramp_class class;
 	enum bpf_tramp_kind kind;
+	unsigned long func;
 	struct bpf_trampoline *tr;
 	struct bpf_tramp_image *entry;
 	struct bpf_tramp_image *old_image;
@@ -149,7 +155,6 @@ struct bpf_tramp_set {
 	struct list_head sites;
 	struct list_head work;
 	struct bpf_tramp_move *part;
-	u32 nr_tuples;
 	u32 nr_sites;
 	bool live;
 	bool stale;
@@ -163,10 +168,8 @@ struct bpf_tramp_set {
  * @fexit: second node, for a session's program at the function's return
  * @cookies: of the link, NULL if the program does not ask; @node has them too,
  *           if the body is for more than one site
- * @set: the set; NULL in a ghost: the set is gone, but images of its trampoline
- *       that call the program may still run
- * @tr: the set's trampoline; a ghost has a reference
- * @set_node: in the set's tuples, or in the list of ghosts
+ * @set: the set
+ * @set_node: in the set's tuples
  * @link_node: in the link's tuples
  */
 struct bpf_tramp_tuple {
@@ -174,7 +177,6 @@ struct bpf_tramp_tuple {
 	struct bpf_tramp_node fexit;
 	struct bpf_tramp_cookies *cookies;
 	struct bpf_tramp_set *set;
-	struct bpf_trampoline *tr;
 	struct list_head set_node;
 	struct list_head link_node;
 };
@@ -235,16 +237,16 @@ struct bpf_tramp_req {
 	struct bpf_tramp_site *site;
 };
 
-/* Do the sites of the class branch to an entry or thunks, or to the body itself? */
-static inline bool bpf_tramp_class_has_entry(const struct bpf_tramp_class *class)
+/* Is the class for one function only? */
+static inline bool bpf_tramp_class_is_own(const struct bpf_tramp_class *class)
 {
-	return !class->pin && !class->solo;
+	return class->pin || class->solo;
 }
 
 /* Do the sites of the set branch to thunks? */
 static inline bool bpf_tramp_set_has_thunks(const struct bpf_tramp_set *set)
 {
-	return bpf_tramp_class_has_entry(&set->class) && set->kind != BPF_TRAMP_KIND_ENTRY;
+	return set->kind > BPF_TRAMP_KIND_ENTRY;
 }
 
 /* The engine; trampoline_pin.h has what trampoline.c needs of it. */
@@ -254,14 +256,14 @@ int bpf_tramp_sets_init(void);
 struct bpf_tramp_site *bpf_tramp_site_find(u32 obj_id, u32 btf_id);
 int bpf_tramp_sets_attach(struct bpf_link *link, struct list_head *tuples,
 			  struct bpf_tramp_req *reqs, u32 cnt, bool cookies, bool skip);
-void bpf_tramp_sets_detach(struct list_head *tuples);
+void bpf_tramp_sets_detach(struct bpf_link *link, struct list_head *tuples);
 int bpf_tramp_sets_tidy(void);
 int bpf_tramp_sets_leave(bool (*in)(unsigned long ip, void *data), void *data);
 
 /*
  * What the engine needs of the rest of the kernel: trampolines and their
- * images, and the patching of sites. tracing_multi.c has the kernel's, the
- * user-space test its own.
+ * images, and the patching of sites. trampoline_{shared,thunk,body,work}.c have
+ * the kernel's, the user-space test its own.
  */
 enum bpf_tramp_batch_op {
 	BPF_TRAMP_BATCH_ADD,
@@ -289,15 +291,17 @@ unsigned long bpf_tramp_thunk_addr(const struct bpf_tramp_set *set, unsigned lon
 void bpf_tramp_thunk_put(struct bpf_tramp_set *set, unsigned long thunk);
 bool bpf_tramp_thunks_are_wasted(struct bpf_tramp_set *set);
 void bpf_tramp_tidy_later(void);
+void bpf_tramp_tidy_not_now(void);
 bool bpf_tramp_queue(struct work_struct *work);
 
 struct bpf_tramp_cookies *bpf_tramp_cookies_alloc(u32 first, u32 nr);
 
 bool bpf_tramp_prog_thunk_calls(const struct bpf_prog *prog);
 struct bpf_trampoline *bpf_tramp_tr_alloc(const struct bpf_tramp_set *set);
+void bpf_tramp_class_init(struct bpf_tramp_class *class, const struct btf_func_model *m,
+			  unsigned long ip, unsigned long addr);
 void bpf_tramp_tr_class(struct bpf_trampoline *tr, struct bpf_tramp_class *class);
 void bpf_tramp_tr_get(struct bpf_trampoline *tr);
-bool bpf_tramp_tr_has_images(struct bpf_trampoline *tr);
 bool bpf_tramp_tr_has_own_progs(struct bpf_trampoline *tr);
 int bpf_tramp_tr_has_room(const struct bpf_trampoline *tr, const struct bpf_prog *prog);
 int bpf_tramp_tr_add(struct bpf_trampoline *tr, struct bpf_tramp_node *node);

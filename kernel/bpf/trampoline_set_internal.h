@@ -25,4 +25,7 @@
 #include "trampoline.h"
 #include "trampoline_set.h"
 
+/* So many sites are patched sooner than tasks are waited for. */
+#define BPF_TRAMP_FEW_SITES	64
+
 #endif /* _KERNEL_BPF_TRAMPOLINE_SET_INTERNAL_H */

@@ -167,33 +167,18 @@ unsigned long bpf_tramp_site_addr(struct bpf_tramp_set *set, unsigned long thunk
 }
 
 /**
- * bpf_tramp_site_put_thunk - a site does not branch to its thunk any more
- * @site: the site, with or without one
- */
-void bpf_tramp_site_put_thunk(struct bpf_tramp_site *site)
-{
-	if (site->thunk)
-		bpf_tramp_thunk_put(site->set, site->thunk);
-	site->thunk = 0;
-}
-
-/**
  * bpf_tramp_site_join - a site branches to another set now
- * @site: the site
- * @set: that set
+ * @site: the site; which list it is in is the caller's
+ * @set: that set; NULL: to none
  * @thunk: where the site branches to there, 0 if the set has no thunks
  */
 void bpf_tramp_site_join(struct bpf_tramp_site *site, struct bpf_tramp_set *set,
 			 unsigned long thunk)
 {
-	if (site->set != set) {
-		bpf_tramp_site_put_thunk(site);
-		site->set = set;
-		site->thunk = thunk;
-	}
-	site->requested = false;
-	list_move(&site->list, &set->sites);
-	set->nr_sites++;
+	if (site->thunk)
+		bpf_tramp_thunk_put(site->set, site->thunk);
+	site->set = set;
+	site->thunk = thunk;
 }
 
 /**

@@ -41,6 +41,7 @@ struct bpf_tramp_gate {
  * @list: in the gate's blocks, once written
  * @tr: the trampoline
  * @ksym: their symbol
+ * @name: of that
  * @image: where they are
  * @rw: where they are generated
  * @size: of @image, in bytes
@@ -57,6 +58,7 @@ struct bpf_tramp_thunks {
 	struct list_head list;
 	struct bpf_trampoline *tr;
 	struct bpf_ksym ksym;
+	char name[32];
 	void *image;
 	void *rw;
 	u32 size;
@@ -204,7 +206,8 @@ int bpf_tramp_thunks_write(struct bpf_tramp_thunks *thunks)
 	list_add(&thunks->list, &thunks->tr->gate->blocks);
 
 	INIT_LIST_HEAD_RCU(&thunks->ksym.lnode);
-	snprintf(thunks->ksym.name, KSYM_NAME_LEN, "bpf_thunks_set_%u", (u32)thunks->tr->key);
+	snprintf(thunks->name, sizeof(thunks->name), "bpf_thunks_set_%u", (u32)thunks->tr->key);
+	thunks->ksym.name = thunks->name;
 	bpf_image_ksym_init(thunks->image, thunks->size, &thunks->ksym);
 	if (thunks->tr->flags & BPF_TRAMP_F_CALL_ORIG)
 		arch_bpf_thunks_ksym(&thunks->ksym);

@@ -4,7 +4,7 @@
  *
  * Detaching drops the link's tuples, makes the images jump over the program,
  * and leaves the sets that are no longer canonical to tidying, which the worker of
- * tracing_multi.c does soon, for all links that went meanwhile, unless the next
+ * trampoline_work.c does soon, for all links that went meanwhile, unless the next
  * attach is sooner. Of untidy sets of the same class and list, and the one that the
  * table has, the one with the most sites leads: the sites of the others move to it.
  */
@@ -37,7 +37,7 @@ static struct bpf_tramp_site *first_site(struct bpf_tramp_set *set)
 static void tidy_class(struct bpf_tramp_set *set, struct bpf_tramp_class *class)
 {
 	*class = set->class;
-	if (bpf_tramp_class_has_entry(class) || list_empty(&set->sites))
+	if (set->kind != BPF_TRAMP_KIND_ALONE || list_empty(&set->sites))
 		return;
 	/* the livepatch, or the dedicated trampoline's program, may have gone */
 	if (bpf_tramp_set_is_shareable(set))
@@ -52,9 +52,26 @@ static void tidy_add(struct bpf_tramp_change *ch, struct bpf_tramp_set *set)
 		list_add_tail(&set->work, &ch->sets);
 }
 
-/* The table gets the set that the sites of this one are to go to, or this one. */
+/* The table gets a new set for the sites of this one, before any other of the kind. */
+static int tidy_twin(struct bpf_tramp_change *ch, const struct bpf_tramp_class *class,
+		     struct bpf_tramp_set *set, bool alone)
+{
+	struct bpf_tramp_set *twin = bpf_tramp_set_twin(class, set, first_site(set), alone);
+
+	if (!twin)
+		return -ENOMEM;
+	tidy_add(ch, twin);
+	return 0;
+}
+
+/*
+ * The table gets the set that the sites of this one are to go to, or this one. A set
+ * that is made for one site leads no other: what they both go to is found first,
+ * and it leads again if that fails.
+ */
 static int tidy_elect(struct bpf_tramp_change *ch, struct bpf_tramp_set *set)
 {
+	bool alone = set->kind == BPF_TRAMP_KIND_ALONE, joins;
 	struct bpf_tramp_class class;
 	struct bpf_tramp_set *leader;
 
@@ -62,22 +79,21 @@ static int tidy_elect(struct bpf_tramp_change *ch, struct bpf_tramp_set *set)
 	leader = bpf_tramp_set_find(&class, &set->tuples);
 	if (leader == set)
 		return 0;
-	if (!memcmp(&class, &set->class, sizeof(class)) && bpf_tramp_set_fits(set)) {
-		if (leader && leader->nr_sites >= set->nr_sites)
+	joins = leader && leader->kind == BPF_TRAMP_KIND_ALONE &&
+		!bpf_tramp_class_is_own(&class);
+	if (joins)
+		tidy_add(ch, leader);
+	if (memcmp(&class, &set->class, sizeof(class)) || !bpf_tramp_set_fits(set))
+		return leader && !joins ? 0 : tidy_twin(ch, &class, set, !joins);
+	if (alone && leader)
+		return joins ? tidy_twin(ch, &class, set, false) : 0;
+	if (leader && !joins) {
+		if (leader->nr_sites >= set->nr_sites)
 			return 0;
-		if (leader) {
-			hash_del(&leader->hash_node);
-			tidy_add(ch, leader);
-		}
-		bpf_tramp_set_insert(set);
-		return 0;
+		hash_del(&leader->hash_node);
+		tidy_add(ch, leader);
 	}
-	if (leader)
-		return 0;
-	leader = bpf_tramp_set_twin(&class, set, first_site(set));
-	if (!leader)
-		return -ENOMEM;
-	tidy_add(ch, leader);
+	bpf_tramp_set_insert(set);
 	return 0;
 }
 
@@ -99,7 +115,7 @@ static int tidy_move(struct bpf_tramp_change *ch, struct bpf_tramp_set *set)
 	if (leader == set) {
 		set->stale |= set->live && bpf_tramp_thunks_are_wasted(set);
 		/* without an entry, a new body is a new address */
-		if (!set->stale || bpf_tramp_class_has_entry(&set->class))
+		if (!set->stale || set->kind != BPF_TRAMP_KIND_ALONE)
 			return 0;
 	}
 	if (!set->nr_sites)
@@ -149,7 +165,6 @@ int bpf_tramp_tidy_sets(struct list_head *todo)
 		bpf_tramp_change_abort(&ch);
 	else
 		err = bpf_tramp_change_run(&ch);
-	bpf_tramp_ghosts_prune();
 	return err;
 }
 
@@ -184,33 +199,29 @@ int bpf_tramp_tidy(void)
 
 /**
  * bpf_tramp_detach - stop the program of a link, and drop its tuples
- * @tuples: the link's tuples
+ * @link: the link
+ * @tuples: its tuples
  *
  * What can be merged, or has no program left, is for bpf_tramp_tidy().
  *
  * Context: may sleep; bpf_tramp_sets_mutex is held.
  */
-void bpf_tramp_detach(struct list_head *tuples)
+void bpf_tramp_detach(struct bpf_link *link, struct list_head *tuples)
 {
 	struct bpf_tramp_tuple *t, *tmp;
-	struct bpf_tramp_set *set;
 
+	bpf_trampoline_skip_link(link);
 	list_for_each_entry_safe(t, tmp, tuples, link_node) {
-		bpf_trampoline_skip_prog(t->tr, t->node.link->prog);
-		set = t->set;
-		if (!set) {
-			bpf_tramp_ghost_free(t);
-			continue;
-		}
-		bpf_tramp_set_mark_untidy(set);
-		set->stale = true;
+		bpf_tramp_set_mark_untidy(t->set);
+		t->set->stale = true;
 		bpf_tramp_tuple_del(t);
 	}
 }
 
 /**
  * bpf_tramp_sets_detach - detach a link from its functions
- * @tuples: the link's tuples
+ * @link: the link
+ * @tuples: its tuples
  *
  * When it returns the program does not run any more, but in calls that were
  * inside of it. It cannot fail, and patches no site: what that leaves is for
@@ -218,10 +229,10 @@ void bpf_tramp_detach(struct list_head *tuples)
  *
  * Context: may sleep; takes bpf_tramp_sets_mutex.
  */
-void bpf_tramp_sets_detach(struct list_head *tuples)
+void bpf_tramp_sets_detach(struct bpf_link *link, struct list_head *tuples)
 {
 	guard(mutex)(&bpf_tramp_sets_mutex);
-	bpf_tramp_detach(tuples);
+	bpf_tramp_detach(link, tuples);
 }
 
 /**

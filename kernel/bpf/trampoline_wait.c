@@ -10,8 +10,8 @@
  * When the count is zero the image is freed. But a task that dies inside a traced
  * function, as in get_signal() or kthread(), never returns, and is counted for
  * ever. So a look searches the stacks of all tasks, each while it does not run or
- * is interrupted, for words that point into the image: on x86-64 each frame has the
- * address of its image's exit, on arm64 it is the return address, or an interrupted
+ * is interrupted, for words that point into the image: while the function runs the
+ * image's frame has one, otherwise it is the return address, or an interrupted
  * register, of what the image has called. If there is none, all tasks that the
  * count tells of are dead, and the image is freed.
  *

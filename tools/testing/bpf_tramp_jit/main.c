@@ -207,6 +207,8 @@ static void check_call(const struct variant *v, const struct model *m, u32 fn, u
 		      seen.sp);
 	CHECK(nr_events <= EVENTS_MAX, "programs were entered and left in different order");
 	CHECK(target_refs == v->calls_orig, "%ld images were entered", target_refs);
+	if (target_images[fn].addr && v->calls_orig)
+		CHECK(target_in_frame, "no frame has an address of the image");
 	for (i = 0; i < NR_REFS; i++)
 		CHECK(!refs[i], "%ld references on an image left", refs[i]);
 	/* dedicated: each program is given the cookie it was generated with */
@@ -307,11 +309,12 @@ static void run_variant(const struct variant *variant, const struct model *m)
 		CHECK(!jit_generate(&spec, &image), "no image");
 	if (spec.thunk)
 		thunks_make(&thunks, &image);
-	for (i = 0; i < 4; i++) {
+	for (i = 0; i < NR_TARGETS; i++) {
 		if (!v.shared) {
 			spec.func = sites[i].func;
 			CHECK(!jit_generate(&spec, &image), "no image");
 		}
+		target_images[i] = image;
 		if (spec.thunk)
 			site_patch(i, thunk_make(&thunks, v.calls_orig, i), v.calls_orig);
 		else
@@ -320,9 +323,10 @@ static void run_variant(const struct variant *variant, const struct model *m)
 		      "entered by jmp: %d", image.use_jmp);
 	}
 	for (i = 0; i < 12; i++)
-		check_call(&v, m, rnd() % 4, COOKIE);
-	for (i = 0; i < 4; i++)
+		check_call(&v, m, rnd() % NR_TARGETS, COOKIE);
+	for (i = 0; i < NR_TARGETS; i++)
 		site_reset(i);
+	memset(target_images, 0, sizeof(target_images));
 	exec_reset();
 }
 

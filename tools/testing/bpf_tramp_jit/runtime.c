@@ -16,6 +16,8 @@
 struct event events[EVENTS_MAX];
 int nr_events;
 long target_refs;
+struct jit_image target_images[NR_TARGETS];
+bool target_in_frame;
 long refs[NR_REFS];
 int light;
 unsigned long light_calls;
@@ -85,7 +87,7 @@ FROM_JIT void *__kvmalloc_node_noprof(unsigned long size)
 	return exec_alloc(size);
 }
 
-FROM_JIT void *execmem_alloc(int type, unsigned long size)
+FROM_JIT void *__kmalloc_cache_noprof(void *cache, unsigned int flags, unsigned long size)
 {
 	return exec_alloc(size);
 }
@@ -95,10 +97,6 @@ void kfree(const void *mem)
 }
 
 void kvfree(const void *mem)
-{
-}
-
-void execmem_free(void *mem)
 {
 }
 
@@ -295,9 +293,22 @@ FROM_JIT unsigned int runtime_prog(unsigned long long *ctx, void *insns)
 	return 0;
 }
 
+/* Has the stack between the function and its caller an address of the image? */
+static bool stack_has(const struct jit_image *image)
+{
+	const unsigned long *word, *end = (void *)current_call->sp[0];
+
+	/* but for the return address, which a tracer may replace */
+	for (word = (void *)(seen.sp + RETURN_ADDR_SIZE); word < end; word++)
+		if (*word - (unsigned long)image->addr < image->size)
+			return true;
+	return false;
+}
+
 FROM_JIT void target_hook(void)
 {
 	target_refs = refs_sum();
+	target_in_frame = stack_has(&target_images[seen.nr]);
 	if (hook)
 		hook();
 }

@@ -3,6 +3,7 @@
 #define _BPF_TRAMP_JIT_RUNTIME_H
 
 #define EVENTS_MAX	32
+#define NR_TARGETS	4
 
 /* A run of a program */
 struct event {
@@ -22,6 +23,8 @@ extern int nr_events;			/* more than EVENTS_MAX: programs were mixed up */
 extern int light;			/* programs count only, for measuring */
 extern unsigned long light_calls;
 extern long target_refs;		/* images that were entered when the function ran */
+extern struct jit_image target_images[NR_TARGETS];	/* what functions are traced by */
+extern bool target_in_frame;		/* the stack had an address of that, then */
 long refs_sum(void);
 extern void (*hook)(void);		/* called in the function */
 

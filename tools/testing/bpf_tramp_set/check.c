@@ -187,7 +187,6 @@ static void tr_visit(struct bpf_trampoline *tr)
 	tr->epoch = epoch;
 	tr->idx = MAX_FNS;
 	tr->nr_seen = 0;
-	tr->nr_refs = 0;
 }
 
 static void check_set(struct fn *fn, struct bpf_tramp_set *set, bool tidied)
@@ -205,8 +204,13 @@ static void check_set(struct fn *fn, struct bpf_tramp_set *set, bool tidied)
 		CHECK(set->class.pin == set->tr && set->tr == fn->tr);
 	else
 		CHECK(!set->tr->fn);
-	if (set->class.pin || set->class.solo)
+	if (set->kind == BPF_TRAMP_KIND_ALONE)
 		CHECK(set->nr_sites == 1);
+	else
+		CHECK(!bpf_tramp_class_is_own(&set->class));
+	if (!set->class.pin)
+		CHECK(set->func == (set->kind == BPF_TRAMP_KIND_ALONE ?
+				    fn->ip - fn->class.ip_off : 0));
 	if (!set->class.pin && set->class.solo)
 		CHECK(set->class.solo == fn->ip - fn->class.ip_off);
 	if (bpf_tramp_set_has_thunks(set)) {
@@ -215,7 +219,7 @@ static void check_set(struct fn *fn, struct bpf_tramp_set *set, bool tidied)
 		CHECK(!set->entry && thunk && thunk_tr(thunk) == set->tr);
 		CHECK(thunk->calls_orig == (set->kind == BPF_TRAMP_KIND_ORIG));
 		CHECK(set->tr->gate == set->tr->cur);
-	} else if (bpf_tramp_class_has_entry(&set->class)) {
+	} else if (set->kind == BPF_TRAMP_KIND_ENTRY) {
 		CHECK(set->entry && (unsigned long)set->entry == fn->branch);
 		CHECK(set->entry->jump || set->entry == set->tr->cur);
 	} else {
@@ -228,12 +232,12 @@ static void check_set(struct fn *fn, struct bpf_tramp_set *set, bool tidied)
 		CHECK(!list_empty(&set->tuples));
 		CHECK(!!set->class.pin == !!fn->nr_own);
 		CHECK(set->class.pin || !!set->class.solo == fn->ipmodify);
-		if (bpf_tramp_class_has_entry(&set->class))
+		if (set->kind != BPF_TRAMP_KIND_ALONE)
 			CHECK(set->kind == model_kind(fn));
 	}
 
 	list_for_each_entry(t, &set->tuples, set_node) {
-		CHECK(t->set == set && t->tr == set->tr);
+		CHECK(t->set == set);
 		CHECK(!hlist_unhashed(&t->node.tramp_hlist));
 		while (i < fn->nr && model_is_own(fn, fn->model[i].link))
 			i++;
@@ -247,7 +251,7 @@ static void check_set(struct fn *fn, struct bpf_tramp_set *set, bool tidied)
 		i++;
 		nr++;
 	}
-	CHECK(nr == set->nr_tuples && nr == model_nr_multi(fn));
+	CHECK(nr == model_nr_multi(fn));
 	CHECK(set->tr->nr_progs == nr + set->tr->nr_own);
 }
 
@@ -308,22 +312,13 @@ static void check_sites(bool tidied)
 static void check_tuples(void)
 {
 	struct bpf_tramp_tuple *t, *other;
-	u32 i, nr_ghosts = 0, nr_live = 0, nr = 0;
+	u32 i, nr_live = 0, nr = 0;
 
-	list_for_each_entry(t, &ghosts, set_node) {
-		CHECK(!t->set && t->node.link->attached);
-		CHECK(hlist_unhashed(&t->node.tramp_hlist));
-		tr_visit(t->tr);
-		t->tr->nr_refs++;
-		nr_ghosts++;
-	}
 	for (i = 0; i < nr_links; i++) {
 		CHECK(links[i]->attached || list_empty(&links[i]->tuples));
 		list_for_each_entry(t, &links[i]->tuples, link_node) {
 			CHECK(t->node.link == links[i]);
 			nr++;
-			if (!t->set)
-				continue;
 			CHECK(t->set->tr->epoch == epoch && t->set->tr->idx < nr_seen);
 			CHECK(seen[t->set->tr->idx] == t->set);
 			list_for_each_entry(other, &t->set->tuples, set_node)
@@ -331,10 +326,11 @@ static void check_tuples(void)
 					nr_live++;
 		}
 	}
-	CHECK(nr == nr_live + nr_ghosts);
+	CHECK(nr == nr_live);
 	CHECK(mem_count[MEM_TUPLE] == nr);
 	for (i = 0; i < nr_seen; i++)
-		nr_live -= seen[i]->nr_tuples;
+		list_for_each_entry(t, &seen[i]->tuples, set_node)
+			nr_live--;
 	CHECK(!nr_live);
 	CHECK(!mem_count[MEM_PART]);
 }
@@ -347,7 +343,7 @@ static void check_trs(void)
 
 	list_for_each_entry(tr, &world.trs, all) {
 		tr_visit(tr);
-		refs = tr->nr_refs + tr->nr_own + !!tr->set;
+		refs = tr->nr_own + !!tr->set;
 		list_for_each_entry(im, &tr->images, list) {
 			refs++;
 			nr_images++;
@@ -388,7 +384,7 @@ static void check_nothing(void)
 {
 	u32 i;
 
-	CHECK(list_empty(&bpf_tramp_untidy) && list_empty(&ghosts));
+	CHECK(list_empty(&bpf_tramp_untidy));
 	CHECK(hash_empty(sets));
 	CHECK(!mem_total && hash_empty(sites_by_ip) && !sites_by_id.nr);
 	CHECK(!world.nr_images && !world.nr_trs && !world.nr_batches);
@@ -446,12 +442,11 @@ static void check_moves(bool attach)
 	for (i = 0; i < world.nr_fns; i++) {
 		fn = &world.fns[i];
 		site = bpf_tramp_site_find_ip(fn->ip);
-		if (!fn->old_set || !site || !bpf_tramp_class_has_entry(&site->set->class))
+		if (!fn->old_set || !site || site->set->kind == BPF_TRAMP_KIND_ALONE)
 			continue;
 		whole[i] = attach ? fn->old_set : site->set;
 		piece[i] = attach ? site->set : fn->old_set;
-		same[i] = site->set->kind == fn->old_kind &&
-			  bpf_tramp_class_has_entry(&site->set->class);
+		same[i] = site->set->kind == fn->old_kind;
 		moved += fn->branch != fn->old_branch;
 	}
 	for (i = 0; i < world.nr_fns; i++) {
@@ -479,7 +474,8 @@ static void check_moves(bool attach)
 /*
  * An attach that failed left all as it was: check_all() sees that the lists are
  * the same, here it is the entries, too. Where it failed after sites had been
- * moved to sets of another kind, @kind, they come back to new ones.
+ * moved that are alone, or for their kind, @kind, or as they are few, they come back to
+ * new ones.
  */
 static void check_undone(bool kind)
 {
@@ -491,9 +487,10 @@ static void check_undone(bool kind)
 		return;
 	CHECK(mem_count[MEM_SET] == before.nr_sets);
 	for (fn = world.fns; fn < world.fns + world.nr_fns; fn++) {
-		if (world.sites_moved && (fn->nr_own || fn->ipmodify || kind))
-			continue;
 		site = bpf_tramp_site_find_ip(fn->ip);
+		if (world.sites_moved && (fn->nr_own || kind || few_sites ||
+					  (site && site->set->kind == BPF_TRAMP_KIND_ALONE)))
+			continue;
 		CHECK(fn->old_set == (site ? site->set : NULL));
 		/* back in its set, by a thunk that may be another one */
 		if (!world.sites_moved || !site || !site->thunk)

@@ -21,16 +21,6 @@ static u32 nr_sets(void)
 	return mem_count[MEM_SET];
 }
 
-static u32 nr_ghosts(void)
-{
-	struct bpf_tramp_tuple *t;
-	u32 nr = 0;
-
-	list_for_each_entry(t, &ghosts, set_node)
-		nr++;
-	return nr;
-}
-
 static void test_one_link(void)
 {
 	test_begin("one link: a body a class, each site patched once");
@@ -77,7 +67,9 @@ static void test_split(void)
 		/* and the other way: what the first link does not share goes */
 		CHECK(!attach_mask(1, (1U << n) - 1, 0));
 		op_detach(links[0]);
-		CHECK(!world.sites_moved && world.sites_deleted == 8 - n && nr_sets() == 1);
+		/* a site alone moves to its new body */
+		CHECK(world.sites_moved == (n == 1) && world.sites_deleted == 8 - n);
+		CHECK(nr_sets() == 1);
 		op_detach(links[1]);
 	}
 	test_end();
@@ -181,6 +173,62 @@ static void test_kinds(void)
 	CHECK(nr_sets() == 2 && world.sites_moved == 4);
 	op_detach(links[1]);
 	CHECK(nr_sets() == 1 && world.sites_moved == 4);
+	test_end();
+}
+
+static void test_alone(void)
+{
+	struct bpf_tramp_site *site;
+
+	test_begin("a set for one site: no entry, no thunks, until it gets another site");
+	world_init(8, 1, 12);
+	links_init_kinds(4, 0, 0x8, 0x2);
+	CHECK(!attach_mask(0, 0xff, 0));
+	/* also where the program wants more */
+	CHECK(!attach_mask(1, 0x01, 0));
+	CHECK(!attach_mask(3, 0x02, 7));
+	CHECK(nr_sets() == 3 && !world.nr_blocks);
+	site = bpf_tramp_site_find_ip(world.fns[0].ip);
+	CHECK(site->set->kind == BPF_TRAMP_KIND_ALONE);
+	/* one site, a new body is a new address */
+	CHECK(!attach_mask(2, 0x03, 0));
+	CHECK(nr_sets() == 3 && world.sites_moved == 2 && !world.switched);
+	/* two of them that have become equal make a shared one */
+	op_detach(links[3]);
+	CHECK(nr_sets() == 3);
+	op_detach(links[1]);
+	CHECK(nr_sets() == 2 && world.sites_moved == 2 && site->set->nr_sites == 2);
+	CHECK(site->set->kind == BPF_TRAMP_KIND_ENTRY);
+	/* and what has become equal to a shared one joins it */
+	op_detach(links[2]);
+	CHECK(nr_sets() == 1 && world.sites_moved == 2);
+	test_end();
+}
+
+static void test_few_sites(void)
+{
+	test_begin("few sites are patched, and no tasks are waited for");
+	world_init(8, 1, 12);
+	links_init(4, 0, 0);
+	CHECK(!attach_mask(0, 0xff, 0));
+	/* the larger part keeps the entry */
+	CHECK(!attach_mask(1, 0x1f, 0));
+	CHECK(world.sites_moved == 3 && world.switched == 1);
+	op_detach(links[1]);
+	few_sites = 5;
+	/* it would be switched after others have left */
+	CHECK(!attach_mask(1, 0x1f, 0));
+	CHECK(world.sites_moved == 5 && !world.switched);
+	/* nobody has left this one */
+	CHECK(!attach_mask(2, 0x1f, 0));
+	CHECK(!world.sites_moved && world.switched == 1);
+	/* too many */
+	CHECK(!attach_mask(3, 0xff, 0));
+	op_detach(links[3]);
+	op_detach(links[2]);
+	op_detach(links[1]);
+	CHECK(!attach_mask(1, 0x3f, 0));
+	CHECK(world.sites_moved == 2 && world.switched == 1);
 	test_end();
 }
 
@@ -396,39 +444,30 @@ static void test_livepatch(void)
 	test_end();
 }
 
-static void test_ghosts(void)
+static void test_in_flight(void)
 {
 	u32 i;
 
-	test_begin("ghosts do not pile up");
+	test_begin("images in flight keep nothing but their trampolines");
 	world_init(4, 1, 12);
 	links_init(2, 0, 0);
 	CHECK(!attach_mask(0, 0xf, 0));
 	CHECK(!attach_mask(1, 0x3, 0));
-	/* one function, with images in flight all the time */
 	for (i = 0; i < 50; i++) {
 		CHECK(!single_on(0, 0));
 		single_off(0, 0);
-		CHECK(nr_ghosts() <= 2);
+		CHECK(nr_sets() == 2 && mem_count[MEM_TUPLE] == 3);
 	}
 	images_release(NULL, 1);
 	op_tidy();
-	CHECK(!nr_ghosts());
-	/* ... or with one at a time, so that the trampoline never has none */
+	CHECK(world.nr_trs == 2);
+	/* with one at a time, so that the trampoline never has none */
 	for (i = 0; i < 50; i++) {
 		CHECK(!single_on(0, 0));
 		images_release(NULL, 1);
 		single_off(0, 0);
-		CHECK(nr_ghosts() <= 2);
+		CHECK(world.nr_trs <= 5);
 	}
-	/* one after the other, with none in flight */
-	for (i = 0; i < 50; i++) {
-		CHECK(!single_on(i % 4, 0));
-		single_off(i % 4, 0);
-		images_release(NULL, 1);
-		CHECK(nr_ghosts() <= 2);
-	}
-	/* links that only come */
 	test_end();
 }
 
@@ -665,6 +704,33 @@ static void test_one_stuck(void)
 	test_end();
 }
 
+static void test_alone_stuck(void)
+{
+	test_begin("a site alone whose equal is stuck is in a tidy set");
+	world_init(8, 1, 12);
+	links_init(4, 0, 0);
+	CHECK(!attach_mask(0, 0x07, 0));
+	CHECK(!attach_mask(1, 0x01, 0));
+	CHECK(!attach_mask(2, 0x02, 0));
+	CHECK(!attach_mask(3, 0x04, 0));
+	op_detach(links[1]);
+	world.stuck = &world.fns[1];
+	op_stop(links[2]);
+	op_tidy();
+	CHECK(nr_sets() == 3);
+	CHECK(!attach_mask(1, 0x01, 0));
+	op_detach(links[1]);
+	nr_reqs = 0;
+	req_add(&world.fns[1], 0);
+	CHECK(bpf_tramp_sets_attach(links[1], &links[1]->tuples, reqs, nr_reqs, false,
+				    false) == -EAGAIN);
+	check_all();
+	world.stuck = NULL;
+	op_tidy();
+	CHECK(nr_sets() == 2);
+	test_end();
+}
+
 /* Two sets that have become equal: of function 0, which is stuck, and of 1 to 3 */
 static void stuck_twins(void)
 {
@@ -746,6 +812,8 @@ static void test_directed(void)
 	test_overlap();
 	test_cookies();
 	test_kinds();
+	test_alone();
+	test_few_sites();
 	test_thunks_renewed();
 	test_duplicates();
 	test_other_id();
@@ -754,7 +822,7 @@ static void test_directed(void)
 	test_pin_first();
 	test_pin_other_id();
 	test_livepatch();
-	test_ghosts();
+	test_in_flight();
 	test_fault_attach(false);
 	test_fault_attach(true);
 	test_fault_detach(false);
@@ -766,6 +834,7 @@ static void test_directed(void)
 	test_late_livepatch();
 	test_leave();
 	test_one_stuck();
+	test_alone_stuck();
 	test_stuck_twin();
 	test_no_bodies();
 	test_flip(false);

@@ -164,6 +164,7 @@ static void rnd_attach(const struct config *cfg, struct bpf_link *link)
 	verbose("attach link %ld to %x, %u cookies, fault %u%s%s",
 		(long)(link - link_pool), mask, cookies, fault.at,
 		fault.persistent ? " and later" : "", skip ? ", skip" : "");
+	few_sites = chance(50) ? 0 : 1 + rnd(cfg->fns);
 	err = op_attach(link);
 	skip = false;
 	verbose("= %d", err);

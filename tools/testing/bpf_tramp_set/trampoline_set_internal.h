@@ -52,6 +52,10 @@ void __noreturn __printf(3, 4) fail(const char *file, int line, const char *fmt,
 
 bool should_fail(void);
 
+/* How many sites are few changes from test to test. */
+extern u32 few_sites;
+#define BPF_TRAMP_FEW_SITES	few_sites
+
 /* Memory: what is allocated is counted by type, to be compared with the model. */
 enum mem_type {
 	MEM_SET,
@@ -348,7 +352,6 @@ struct bpf_trampoline {
 	u32 epoch;
 	u32 idx;
 	u32 nr_seen;
-	u32 nr_refs;
 };
 
 #include "../../../kernel/bpf/trampoline_set.h"
@@ -361,7 +364,7 @@ struct bpf_trampoline *bpf_trampoline_find_live(unsigned long ip);
 bool bpf_trampoline_ip_is_modified(unsigned long ip);
 void bpf_trampoline_put(struct bpf_trampoline *tr);
 void bpf_trampoline_del_prog(struct bpf_trampoline *tr, struct bpf_tramp_node *node);
-void bpf_trampoline_skip_prog(struct bpf_trampoline *tr, struct bpf_prog *prog);
+void bpf_trampoline_skip_link(struct bpf_link *link);
 void synchronize_rcu_tasks(void);
 struct bpf_tramp_cookies *bpf_tramp_cookies_get(struct bpf_tramp_cookies *cookies);
 void bpf_tramp_cookies_put(struct bpf_tramp_cookies *cookies);

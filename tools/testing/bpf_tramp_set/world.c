@@ -14,6 +14,9 @@
 #define MAX_PROGS	16
 #define MAX_OWN		2
 
+/* In the kernel trampoline_shared.c has it. */
+DEFINE_MUTEX(bpf_tramp_sets_mutex);
+
 enum image_state {
 	IMAGE_PREPARED,
 	IMAGE_ACTIVE,
@@ -98,6 +101,8 @@ struct bpf_tramp_batch {
 		unsigned long addr;
 	} sites[];
 };
+
+u32 few_sites;
 
 static struct {
 	struct fn fns[MAX_FNS];
@@ -255,6 +260,7 @@ static void world_init(u32 nr_fns, u32 nr_classes, u32 max_progs)
 	memset(world.fns, 0, sizeof(world.fns));
 	world.nr_fns = nr_fns;
 	world.max_progs = max_progs;
+	few_sites = 0;
 	for (i = 0; i < nr_fns; i++) {
 		fn = &world.fns[i];
 		fn->ip = 0x1000 + i * 16;
@@ -463,11 +469,6 @@ void bpf_trampoline_put(struct bpf_trampoline *tr)
 	free(tr);
 }
 
-bool bpf_tramp_tr_has_images(struct bpf_trampoline *tr)
-{
-	return !list_empty(&tr->images);
-}
-
 bool bpf_tramp_tr_has_own_progs(struct bpf_trampoline *tr)
 {
 	return tr->nr_own;
@@ -507,16 +508,17 @@ void bpf_trampoline_del_prog(struct bpf_trampoline *tr, struct bpf_tramp_node *n
 	tr->nr_progs--;
 }
 
-void bpf_trampoline_skip_prog(struct bpf_trampoline *tr, struct bpf_prog *prog)
+void bpf_trampoline_skip_link(struct bpf_link *link)
 {
 	struct bpf_tramp_image *im;
+	struct bpf_trampoline *tr;
 	u32 i;
 
-	tr_is_locked(tr);
-	list_for_each_entry(im, &tr->images, list)
-		for (i = 0; i < im->nr; i++)
-			if (im->progs[i].link->prog == prog)
-				im->progs[i].skipped = true;
+	list_for_each_entry(tr, &world.trs, all)
+		list_for_each_entry(im, &tr->images, list)
+			for (i = 0; i < im->nr; i++)
+				if (im->progs[i].link == link)
+					im->progs[i].skipped = true;
 	check_meanwhile();
 }
 
@@ -593,7 +595,7 @@ void bpf_tramp_body_commit(struct bpf_tramp_set *set)
 			if (!thunks->nr_used && !thunks->gate)
 				thunks_free(thunks);
 		tr->nr_dead = 0;
-	} else if (bpf_tramp_class_has_entry(&set->class)) {
+	} else if (set->kind == BPF_TRAMP_KIND_ENTRY) {
 		if (set->entry)
 			CHECK(set->entry->jump == tr->cur);
 		else

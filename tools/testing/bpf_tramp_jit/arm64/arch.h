@@ -5,6 +5,7 @@
 
 #define NR_ARG_REGS	8
 #define NR_STACK_SLOTS	24
+#define RETURN_ADDR_SIZE	0	/* on the stack of a function */
 #define NR_SAVED	12		/* x18 to x29 */
 
 /* what x8 and x18 are when a function is called */

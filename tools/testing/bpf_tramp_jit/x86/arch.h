@@ -5,6 +5,7 @@
 
 #define NR_ARG_REGS	6
 #define NR_STACK_SLOTS	12
+#define RETURN_ADDR_SIZE	8	/* on the stack of a function */
 #define NR_SAVED	6		/* rbx, rbp, r12 to r15 */
 
 #ifndef __ASSEMBLER__

@@ -2,7 +2,6 @@
 /* What x86-64's JIT calls of the rest of the kernel, and what it asks for */
 #include <linux/cfi.h>
 #include <linux/cpufeature.h>
-#include <linux/execmem.h>
 #include <linux/text-patching.h>
 #include <asm/ibt.h>
 #include <asm/nospec-branch.h>

@@ -469,34 +469,38 @@ out:
 	ASSERT_LE(poll_trampolines(before), before, "trampolines after all");
 }
 
-/* A second program on the same functions leaves their call sites alone. */
+/*
+ * A second program on the same functions leaves their call sites alone. Of each
+ * model there are several: one alone branches to what is generated for it.
+ */
 static void test_shared_sites(struct shared_env *t)
 {
 	struct bpf_link *link_1 = NULL, *link_2 = NULL;
 	__u8 idle[FUNCS][SITE_LEN], traced[FUNCS][SITE_LEN];
+	__u64 addrs[MANY_MAX];
+	__u32 ids[MANY_MAX];
+	int cnt;
 
-	if (!read_sites(t, idle))
+	cnt = pick_many(t, ids, addrs, MANY_MAX);
+	if (!ASSERT_GT(cnt, MANY_MAX / 2, "pick_many") || !read_sites(t, idle))
 		return;
-	link_1 = attach_ids(t->skel->progs.count_1, t->ids, FUNCS, NULL);
+	link_1 = attach_ids(t->skel->progs.empty_1, ids, cnt, NULL);
 	if (!ASSERT_OK_PTR(link_1, "attach") ||
 	    !check_sites(t, idle, FUNCS, "first link") || !read_sites(t, traced))
 		goto out;
 
-	link_2 = attach_ids(t->skel->progs.count_2, t->ids, FUNCS, NULL);
+	link_2 = attach_ids(t->skel->progs.empty_2, ids, cnt, NULL);
 	if (!ASSERT_OK_PTR(link_2, "attach") ||
-	    !check_counts(t, FUNCS, FUNCS, "second link") ||
 	    !check_sites(t, traced, 0, "second link"))
 		goto out;
 
 	ASSERT_OK(bpf_link__destroy(link_1), "destroy");
 	link_1 = NULL;
-	if (!check_counts(t, 0, FUNCS, "first link gone") ||
-	    !check_sites(t, traced, 0, "first link gone"))
+	if (!check_sites(t, traced, 0, "first link gone"))
 		goto out;
 
 	ASSERT_OK(bpf_link__destroy(link_2), "destroy");
 	link_2 = NULL;
-	check_counts(t, 0, 0, "no link");
 	check_sites(t, idle, 0, "no link");
 out:
 	bpf_link__destroy(link_1);

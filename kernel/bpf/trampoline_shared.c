@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What the other files of shared trampolines need of the kernel: the mutex, the
+ * workqueue, call sites that are patched in batches, and cookies.
+ *
+ * See trampoline_set.h for the words and the locking.
+ */
+#include <linux/bpf.h>
+#include <linux/error-injection.h>
+#include <linux/ftrace.h>
+#include <linux/init.h>
+#include <linux/minmax.h>
+#include <linux/mutex.h>
+#include <linux/refcount.h>
+#include <linux/slab.h>
+#include <linux/workqueue.h>
+
+#include "trampoline.h"
+#include "trampoline_set.h"
+
+/* Serializes all changes of sites, sets and tuples. */
+DEFINE_MUTEX(bpf_tramp_sets_mutex);
+
+struct workqueue_struct *bpf_tramp_wq;
+
+/**
+ * bpf_tramp_queue - queue work that waits for bpf_tramp_sets_mutex
+ * @work: the work
+ *
+ * Return: false if it was queued already.
+ */
+bool bpf_tramp_queue(struct work_struct *work)
+{
+	return queue_work(bpf_tramp_wq, work);
+}
+
+/**
+ * bpf_tramp_tr_get - get a reference on a trampoline
+ * @tr: the trampoline
+ */
+void bpf_tramp_tr_get(struct bpf_trampoline *tr)
+{
+	refcount_inc(&tr->refcnt);
+}
+
+/*
+ * Call sites: all direct calls of trampolines are in one ftrace_ops.
+ */
+
+struct bpf_tramp_batch {
+	struct ftrace_hash *hash;
+	u32 nr;
+	struct ftrace_func_entry entries[] __counted_by(nr);
+};
+
+/**
+ * bpf_tramp_batch_alloc - begin to patch sites in one go
+ * @nr: number of sites
+ *
+ * Return: the empty batch, or NULL if there is no memory.
+ */
+struct bpf_tramp_batch *bpf_tramp_batch_alloc(u32 nr)
+{
+	struct bpf_tramp_batch *batch;
+
+	batch = kvzalloc_flex(*batch, entries, nr);
+	if (!batch)
+		return NULL;
+	batch->hash = alloc_ftrace_hash(clamp_t(int, fls(nr) - 1, 1, FTRACE_HASH_MAX_BITS));
+	if (!batch->hash) {
+		kvfree(batch);
+		return NULL;
+	}
+	batch->nr = nr;
+	return batch;
+}
+
+/**
+ * bpf_tramp_batch_site - add a site to a batch
+ * @batch: the batch
+ * @ip: ftrace location
+ * @addr: where it is to branch to; to be deleted: where it branches to
+ */
+void bpf_tramp_batch_site(struct bpf_tramp_batch *batch, unsigned long ip, unsigned long addr)
+{
+	struct ftrace_func_entry *entry = &batch->entries[ftrace_hash_count(batch->hash)];
+
+	entry->ip = ip;
+	entry->direct = addr;
+	add_ftrace_hash_entry(batch->hash, entry);
+}
+
+/**
+ * bpf_tramp_batch_run - patch the sites
+ * @batch: the batch
+ * @op: what to do
+ *
+ * Return: 0, or an error of ftrace with no site changed, or, if ftrace has died
+ *         meanwhile, some.
+ */
+int bpf_tramp_batch_run(struct bpf_tramp_batch *batch, enum bpf_tramp_batch_op op)
+{
+	switch (op) {
+	case BPF_TRAMP_BATCH_ADD:
+		return update_ftrace_direct_add(&direct_ops, batch->hash);
+	case BPF_TRAMP_BATCH_MOD:
+		return update_ftrace_direct_mod(&direct_ops, batch->hash);
+	case BPF_TRAMP_BATCH_DEL:
+		return update_ftrace_direct_del(&direct_ops, batch->hash);
+	}
+	return -EINVAL;
+}
+ALLOW_ERROR_INJECTION(bpf_tramp_batch_run, ERRNO);
+
+/**
+ * bpf_tramp_batch_free - end a batch
+ * @batch: the batch
+ */
+void bpf_tramp_batch_free(struct bpf_tramp_batch *batch)
+{
+	/* the entries are ours */
+	ftrace_hash_remove(batch->hash);
+	free_ftrace_hash(batch->hash);
+	kvfree(batch);
+}
+
+/**
+ * bpf_tramp_ip_is_taken - does the function branch to a trampoline?
+ * @ip: ftrace location of a function that is no site and has no dedicated
+ *      trampoline
+ *
+ * Return: true if another user of ftrace's direct calls has it.
+ */
+bool bpf_tramp_ip_is_taken(unsigned long ip)
+{
+	return ftrace_find_rec_direct(ip);
+}
+
+/*
+ * Cookies
+ */
+
+/**
+ * bpf_tramp_cookies_alloc - make room for the cookies of a link
+ * @first: number of the first site
+ * @nr: number of sites
+ *
+ * Return: the cookies, all 0; NULL if there is no memory.
+ */
+struct bpf_tramp_cookies *bpf_tramp_cookies_alloc(u32 first, u32 nr)
+{
+	struct bpf_tramp_cookies *cookies;
+
+	cookies = kvzalloc_flex(*cookies, cookie, nr);
+	if (cookies) {
+		refcount_set(&cookies->refcnt, 1);
+		cookies->first = first;
+	}
+	return cookies;
+}
+
+/**
+ * bpf_tramp_cookies_get - get a reference on cookies
+ * @cookies: the cookies, or NULL
+ *
+ * Return: @cookies.
+ */
+struct bpf_tramp_cookies *bpf_tramp_cookies_get(struct bpf_tramp_cookies *cookies)
+{
+	if (cookies)
+		refcount_inc(&cookies->refcnt);
+	return cookies;
+}
+
+/**
+ * bpf_tramp_cookies_put - put a reference on cookies
+ * @cookies: the cookies, or NULL
+ */
+void bpf_tramp_cookies_put(struct bpf_tramp_cookies *cookies)
+{
+	if (cookies && refcount_dec_and_test(&cookies->refcnt))
+		kvfree(cookies);
+}
+
+static int __init shared_init(void)
+{
+	bpf_tramp_wq = alloc_ordered_workqueue("bpf_tracing_multi", 0);
+	return bpf_tramp_wq ? 0 : -ENOMEM;
+}
+core_initcall(shared_init);
