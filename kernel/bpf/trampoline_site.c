@@ -6,11 +6,8 @@
 #include "trampoline_set_internal.h"
 #include "trampoline_change.h"
 
-/*
- * Lookups by ip are few: one for each new site, and for single programs, which do
- * not hold the mutex.
- */
-static DEFINE_HASHTABLE(sites_by_ip, 12);
+/* For links, and for single programs, which do not hold the mutex. */
+static DEFINE_HASHTABLE(sites_by_ip, 13);
 static DEFINE_SPINLOCK(sites_lock);
 
 /* By (BTF object, id) */
