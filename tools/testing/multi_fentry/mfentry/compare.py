@@ -324,7 +324,7 @@ def check_overlap(checks, base, patched):
                     MIN_OVERLAP_DETACH)
     checks.at_least(f"{what}, memory", ratio(base["mem"]["total"], patched["mem"]["total"]),
                     MIN_OVERLAP_MEMORY)
-    # One image, in which a thread of the kernel sleeps, keeps the pack that it is in.
+    # The kernel returns a pack of images when the last of anything in it is gone.
     left = patched["returned"]
     checks.at_most(f"{what}, memory ten seconds after the last close, but for a pack of images",
                    ratio(left["total"] - min(left["vmalloc"], PACK), patched["mem"]["total"]),
