@@ -7,6 +7,7 @@
  * trampoline_work.c does soon, for all links that went meanwhile, unless the next
  * attach is sooner. Of untidy sets of the same class and list, and the one that the
  * table has, the one with the most sites leads: the sites of the others move to it.
+ * Sets that are made for one site lead no others: theirs go to a new one.
  */
 #include "trampoline_set_internal.h"
 #include "trampoline_change.h"

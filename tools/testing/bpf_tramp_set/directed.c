@@ -675,6 +675,19 @@ static void test_leave(void)
 	test_end();
 }
 
+/* A link to the stuck function, among those of @mask, is refused until that is over. */
+static void end_stuck(u32 l, u32 mask)
+{
+	reqs_mask(mask, 0);
+	CHECK(bpf_tramp_sets_attach(links[l], &links[l]->tuples, reqs, nr_reqs, false,
+				    false) == -EAGAIN);
+	check_all();
+	world.stuck = NULL;
+	op_tidy();
+	CHECK(nr_sets() == 2);
+	test_end();
+}
+
 static void test_one_stuck(void)
 {
 	test_begin("a site that cannot be patched is in nobody else's way");
@@ -692,16 +705,7 @@ static void test_one_stuck(void)
 	CHECK(nr_sets() == 3 && world.sites_moved == 1);
 	CHECK(!attach_mask(4, 0xf0, 0));
 	op_stop(links[4]);
-	nr_reqs = 0;
-	req_add(&world.fns[0], 0);
-	req_add(&world.fns[7], 0);
-	CHECK(bpf_tramp_sets_attach(links[4], &links[4]->tuples, reqs, nr_reqs, false,
-				    false) == -EAGAIN);
-	check_all();
-	world.stuck = NULL;
-	op_tidy();
-	CHECK(nr_sets() == 2);
-	test_end();
+	end_stuck(4, 0x81);
 }
 
 static void test_alone_stuck(void)
@@ -720,15 +724,7 @@ static void test_alone_stuck(void)
 	CHECK(nr_sets() == 3);
 	CHECK(!attach_mask(1, 0x01, 0));
 	op_detach(links[1]);
-	nr_reqs = 0;
-	req_add(&world.fns[1], 0);
-	CHECK(bpf_tramp_sets_attach(links[1], &links[1]->tuples, reqs, nr_reqs, false,
-				    false) == -EAGAIN);
-	check_all();
-	world.stuck = NULL;
-	op_tidy();
-	CHECK(nr_sets() == 2);
-	test_end();
+	end_stuck(1, 0x02);
 }
 
 /* Two sets that have become equal: of function 0, which is stuck, and of 1 to 3 */

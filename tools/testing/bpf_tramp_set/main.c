@@ -93,8 +93,8 @@ static void links_init(u32 nr, u32 shared, u32 cookies)
 	links_init_kinds(nr, shared, cookies, 0);
 }
 
-/* Attach to the functions of @mask; cookies are all @cookie. */
-static int attach_mask(u32 l, u32 mask, u64 cookie)
+/* Requests for the functions of @mask; cookies are all @cookie. */
+static void reqs_mask(u32 mask, u64 cookie)
 {
 	u32 i;
 
@@ -102,6 +102,12 @@ static int attach_mask(u32 l, u32 mask, u64 cookie)
 	for (i = 0; i < world.nr_fns; i++)
 		if (mask & (1U << i))
 			req_add(&world.fns[i], cookie);
+}
+
+/* Attach to these. */
+static int attach_mask(u32 l, u32 mask, u64 cookie)
+{
+	reqs_mask(mask, cookie);
 	return op_attach(links[l]);
 }
 
