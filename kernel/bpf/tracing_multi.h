@@ -8,7 +8,6 @@
  *   tracing_multi_link.c	the link, for bpf()
  *   tracing_multi_func.c	from the caller's BTF ids to functions
  *   tracing_multi_name.c	from the functions' names to their locations
- *   tracing_multi.c		what functions are to the engine
  *
  * BPF_LINK_CREATE, in pseudo-code:
  *
@@ -58,8 +57,7 @@ struct bpf_tracing_multi_btf {
  * @skipped: number of functions that were left out
  * @ids: BTF ids of the functions, sorted by BTF object and id
  * @cookies: in the same order, or NULL
- * @ips: ftrace locations in the same order; NULL if bpf_tracing_multi_ip() does
- *       without
+ * @ips: ftrace locations in the same order; NULL if the sites are known by these ids
  * @tuples: what the link has of sets
  */
 struct bpf_tracing_multi_link {
@@ -108,15 +106,8 @@ void bpf_tracing_multi_funcs_log(const struct bpf_tracing_multi_funcs *funcs,
 void bpf_tracing_multi_put_btfs(struct bpf_tracing_multi_link *link);
 
 /* tracing_multi_name.c */
-int bpf_tracing_multi_resolve(struct bpf_tracing_multi_funcs *funcs);
-
-/* tracing_multi.c */
 int bpf_tracing_multi_refuse(const struct bpf_tracing_multi_funcs *funcs,
 			     struct bpf_tramp_req *req, int err, const char *why);
-u32 bpf_tracing_multi_checked(const struct bpf_prog *prog);
-void bpf_tracing_multi_class(struct bpf_tramp_req *req, const struct btf_func_model *m);
-int bpf_trampoline_multi_attach(struct bpf_tracing_multi_funcs *funcs);
-void bpf_trampoline_multi_detach(struct bpf_tracing_multi_link *link);
-unsigned long bpf_tracing_multi_ip(const struct bpf_tracing_multi_link *link, u32 obj_id, u32 i);
+int bpf_tracing_multi_resolve(struct bpf_tracing_multi_funcs *funcs);
 
 #endif /* _KERNEL_BPF_TRACING_MULTI_H */

@@ -205,7 +205,8 @@ static int func_check_namesakes(const struct bpf_tracing_multi_funcs *funcs,
 				continue;
 			if (!bpf_check_attach_btf_id_multi(NULL, funcs->link->link.prog,
 							   obj->btf, id, &info)) {
-				bpf_tracing_multi_class(&other, &info.fmodel);
+				bpf_tramp_class_init(&other.class, &info.fmodel, req->ip,
+						     req->addr);
 				if (!memcmp(&other.class, &req->class, sizeof(other.class)))
 					continue;
 			}
@@ -234,6 +235,17 @@ static int func_check_slots(const struct btf_func_model *m)
 	return min(size, 0);
 }
 
+/*
+ * What bpf_check_attach_btf_id_multi() checks depends on the function, and on the
+ * program only by this. Returns: a bit for @checked of sites.
+ */
+static u32 checked_by(const struct bpf_prog *prog)
+{
+	bool calls_orig = prog->expected_attach_type != BPF_TRACE_FENTRY_MULTI;
+
+	return BIT(2 * calls_orig + prog->sleepable);
+}
+
 static int func_check(const struct bpf_tracing_multi_funcs *funcs, struct bpf_tramp_req *req,
 		      const struct bpf_tracing_multi_btf *obj)
 {
@@ -252,8 +264,8 @@ static int func_check(const struct bpf_tracing_multi_funcs *funcs, struct bpf_tr
 	if (err)
 		return bpf_tracing_multi_refuse(funcs, req, -EOPNOTSUPP,
 						"the arguments take too many registers");
-	bpf_tracing_multi_class(req, &info.fmodel);
-	req->checked = bpf_tracing_multi_checked(prog);
+	bpf_tramp_class_init(&req->class, &info.fmodel, req->ip, req->addr);
+	req->checked = checked_by(prog);
 	return func_check_namesakes(funcs, req, obj);
 }
 
@@ -281,7 +293,7 @@ static int funcs_for_each(const struct bpf_tracing_multi_funcs *funcs,
 /* What is known of the functions that are sites: some links cover them. */
 static void funcs_fill_known(struct bpf_tracing_multi_funcs *funcs)
 {
-	u32 checked = bpf_tracing_multi_checked(funcs->link->link.prog);
+	u32 checked = checked_by(funcs->link->link.prog);
 	struct bpf_tramp_site *site;
 	struct bpf_tramp_req *req;
 

@@ -20,9 +20,20 @@ static struct bpf_tracing_multi_link *to_multi(const struct bpf_link *link)
 	return container_of(link, struct bpf_tracing_multi_link, link);
 }
 
+/*
+ * When it returns the program does not run any more. The functions leave ftrace soon
+ * after.
+ */
+static void link_detach(struct bpf_tracing_multi_link *multi)
+{
+	bpf_tramp_tidy_not_now();
+	bpf_tramp_sets_detach(&multi->link, &multi->tuples);
+	bpf_tramp_tidy_later();
+}
+
 static void link_release(struct bpf_link *link)
 {
-	bpf_trampoline_multi_detach(to_multi(link));
+	link_detach(to_multi(link));
 	/* now, and not in link_dealloc(): the modules can go when close() has returned */
 	bpf_tracing_multi_put_btfs(to_multi(link));
 }
@@ -38,6 +49,19 @@ static void link_free(struct bpf_tracing_multi_link *multi)
 static void link_dealloc(struct bpf_link *link)
 {
 	link_free(to_multi(link));
+}
+
+/* The ftrace location of one of the functions */
+static unsigned long link_ip(const struct bpf_tracing_multi_link *multi, u32 obj_id, u32 i)
+{
+	struct bpf_tramp_site *site;
+
+	if (multi->ips)
+		return multi->ips[i];
+	guard(mutex)(&bpf_tramp_sets_mutex);
+	site = bpf_tramp_site_find(obj_id, multi->ids[i]);
+	/* closed while its file is still open */
+	return site ? site->ip : 0;
 }
 
 /* Calls @fn for each function, by BTF object and id, until it returns an error. */
@@ -82,7 +106,7 @@ static int info_put(const struct bpf_tracing_multi_link *multi, u32 obj_id, u32 
 		return -EFAULT;
 	if (to->obj_ids && put_user(obj_id, to->obj_ids + i))
 		return -EFAULT;
-	addr = to->addrs && to->show_addrs ? bpf_tracing_multi_ip(multi, obj_id, i) : 0;
+	addr = to->addrs && to->show_addrs ? link_ip(multi, obj_id, i) : 0;
 	if (to->addrs && put_user(addr, to->addrs + i))
 		return -EFAULT;
 	if (to->cookies && put_user(multi->cookies ? multi->cookies[i] : 0, to->cookies + i))
@@ -132,7 +156,7 @@ static int fdinfo_show(const struct bpf_tracing_multi_link *multi, u32 obj_id, u
 {
 	seq_printf(data, "%u\t %u\t %llu\t %pS\n", obj_id, multi->ids[i],
 		   multi->cookies ? multi->cookies[i] : 0,
-		   (void *)bpf_tracing_multi_ip(multi, obj_id, i));
+		   (void *)link_ip(multi, obj_id, i));
 	return 0;
 }
 
@@ -205,16 +229,21 @@ static int link_attach(struct bpf_tracing_multi_funcs *funcs, struct bpf_verifie
 		       struct bpf_log_attr *attr_log)
 {
 	struct bpf_tracing_multi_link *multi = funcs->link;
+	bool cookies = multi->cookies && multi->link.prog->call_attach_cookie;
 	int aliases, err;
 
+	/* converted arguments are for struct_ops only */
+	if (WARN_ON_ONCE(bpf_prog_has_arena_ctx_arg(multi->link.prog)))
+		return -EOPNOTSUPP;
 	err = bpf_tracing_multi_funcs_check(funcs);
 	if (!err)
-		err = bpf_trampoline_multi_attach(funcs);
+		err = bpf_tramp_sets_attach(&multi->link, &multi->tuples, funcs->reqs, funcs->cnt,
+					    cookies, funcs->skip);
 	aliases = err;
 	bpf_tracing_multi_funcs_log(funcs, log);
 	/* a log that was too small is no reason to fail; its true size tells */
 	if (bpf_log_attr_finalize(attr_log, log) == -EFAULT && err >= 0) {
-		bpf_trampoline_multi_detach(multi);
+		link_detach(multi);
 		err = -EFAULT;
 	}
 	if (err < 0)

@@ -128,6 +128,23 @@ static unsigned long name_location(unsigned long addr)
 	return ip && ftrace_get_symaddr(ip) == addr ? ip : ftrace_location(addr);
 }
 
+/**
+ * bpf_tracing_multi_refuse - note that a function cannot be attached
+ * @funcs: the functions
+ * @req: one of them
+ * @err: why
+ * @why: in words, or NULL if bpf_check_attach_btf_id_multi() tells
+ *
+ * Return: @err, or 0 if the function is to be skipped.
+ */
+int bpf_tracing_multi_refuse(const struct bpf_tracing_multi_funcs *funcs,
+			     struct bpf_tramp_req *req, int err, const char *why)
+{
+	req->err = err;
+	req->why = why;
+	return funcs->skip ? 0 : err;
+}
+
 static int name_finish(const struct bpf_tracing_multi_funcs *funcs, struct name *n)
 {
 	if (n->ambiguous)

@@ -13,19 +13,6 @@
 
 #include "trampoline_pin.h"
 
-/**
- * struct bpf_trampoline_ops - how bpf_trampoline_update() puts an image to use
- * @register_fentry: the trampoline had no image
- * @unregister_fentry: it has no programs any more
- * @modify_fentry: it had another image
- */
-struct bpf_trampoline_ops {
-	int (*register_fentry)(struct bpf_trampoline *tr, struct bpf_tramp_image *im, void *data);
-	int (*unregister_fentry)(struct bpf_trampoline *tr, u32 orig_flags, void *data);
-	int (*modify_fentry)(struct bpf_trampoline *tr, u32 orig_flags, struct bpf_tramp_image *im,
-			     void *data);
-};
-
 extern struct ftrace_ops direct_ops;
 
 /* In order, and for sets only */
@@ -64,10 +51,8 @@ static inline int bpf_trampoline_nr_progs(const struct bpf_trampoline *tr)
 struct bpf_trampoline *bpf_trampoline_alloc_set(const struct btf_func_model *m,
 						unsigned long func, u8 ip_off, u32 flags);
 struct bpf_trampoline *bpf_trampoline_find_live(unsigned long ip);
-bool bpf_trampoline_has_image(struct bpf_trampoline *tr, u32 first, u32 last);
 
-int bpf_trampoline_update(struct bpf_trampoline *tr, const struct bpf_trampoline_ops *ops,
-			  void *data);
+struct bpf_tramp_image *bpf_trampoline_generate(struct bpf_trampoline *tr);
 int bpf_trampoline_add_prog(struct bpf_trampoline *tr, struct bpf_tramp_node *node, int cnt);
 void bpf_trampoline_del_prog(struct bpf_trampoline *tr, struct bpf_tramp_node *node);
 void bpf_trampoline_skip_link(struct bpf_link *link);
@@ -83,9 +68,7 @@ void bpf_tramp_wait_look(void);
 
 struct bpf_tramp_node *bpf_tramp_tuple_fexit(struct bpf_tramp_node *node);
 int bpf_tramp_gate_alloc(struct bpf_trampoline *tr);
-void bpf_tramp_gate_prepare(struct bpf_trampoline *tr);
 void bpf_tramp_gate_switch(struct bpf_trampoline *tr, const struct bpf_tramp_image *im);
-void bpf_tramp_gate_reap_later(struct bpf_trampoline *tr);
 void bpf_tramp_gate_free(struct bpf_trampoline *tr);
 struct bpf_tramp_cookies *bpf_tramp_cookies_get(struct bpf_tramp_cookies *cookies);
 void bpf_tramp_cookies_put(struct bpf_tramp_cookies *cookies);
@@ -98,7 +81,6 @@ static inline struct bpf_tramp_node *bpf_tramp_tuple_fexit(struct bpf_tramp_node
 	return NULL;
 }
 
-static inline void bpf_tramp_gate_reap_later(struct bpf_trampoline *tr) { }
 static inline void bpf_tramp_gate_free(struct bpf_trampoline *tr) { }
 
 static inline struct bpf_tramp_cookies *bpf_tramp_cookies_get(struct bpf_tramp_cookies *cookies)

@@ -103,7 +103,7 @@ static struct bpf_tramp_site *new_site(struct bpf_tramp_req *req, const struct b
 		bpf_tramp_site_free(site);
 		return ERR_PTR(err ?: -ENOMEM);
 	}
-	bpf_tramp_site_join(site, set, 0);
+	site->set = set;
 	list_add(&site->list, &set->sites);
 	set->nr_sites++;
 	return site;

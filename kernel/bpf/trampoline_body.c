@@ -144,59 +144,28 @@ struct bpf_tramp_node *bpf_tramp_tuple_fexit(struct bpf_tramp_node *node)
 	return &container_of(node, struct bpf_tramp_tuple, node)->fexit;
 }
 
-/*
- * Bodies. bpf_trampoline_update() makes the new image the current one, while the
- * set keeps the old one until commit or abort.
- */
-
-static int set_image(struct bpf_trampoline *tr, struct bpf_tramp_image *im, void *data)
-{
-	tr->cur_image = im;
-	return 0;
-}
-
-static int set_new_image(struct bpf_trampoline *tr, u32 orig_flags, struct bpf_tramp_image *im,
-			 void *data)
-{
-	return set_image(tr, im, data);
-}
-
-static int set_no_image(struct bpf_trampoline *tr, u32 orig_flags, void *data)
-{
-	/* trampolines without programs are retired, not updated */
-	WARN_ON_ONCE(1);
-	return -EINVAL;
-}
-
-static const struct bpf_trampoline_ops set_ops = {
-	.register_fentry	= set_image,
-	.modify_fentry		= set_new_image,
-	.unregister_fentry	= set_no_image,
-};
-
 /**
  * bpf_tramp_body_prepare - generate a body for a set's trampoline
  * @set: the set, its trampoline has the set's programs
  *
- * To be followed by bpf_tramp_body_commit() or bpf_tramp_body_abort().
+ * It is the trampoline's current image then, and the set keeps the old one until
+ * bpf_tramp_body_commit() or bpf_tramp_body_abort().
  *
  * Return: 0, or an error with nothing changed.
  */
 int bpf_tramp_body_prepare(struct bpf_tramp_set *set)
 {
 	struct bpf_trampoline *tr = set->tr;
-	int err;
+	u32 old_flags = tr->flags;
+	struct bpf_tramp_image *im;
 
+	im = bpf_trampoline_generate(tr);
+	if (IS_ERR(im))
+		return PTR_ERR(im);
 	set->old_image = tr->cur_image;
-	set->old_flags = tr->flags;
-	err = bpf_trampoline_update(tr, &set_ops, NULL);
-	if (err) {
-		set->old_image = NULL;
-		return err;
-	}
-	if (tr->gate)
-		bpf_tramp_gate_prepare(tr);
-	else if (!set->entry && set->kind != BPF_TRAMP_KIND_ALONE)
+	set->old_flags = old_flags;
+	tr->cur_image = im;
+	if (!set->entry && set->kind == BPF_TRAMP_KIND_ENTRY)
 		set->entry = tr->cur_image;
 	return 0;
 }

@@ -129,8 +129,10 @@ void bpf_tramp_move_end(struct bpf_tramp_move *move)
 	if (!move->done && move->thunks)
 		bpf_tramp_thunks_free(move->thunks);
 	list_for_each_entry(site, &move->sites, list) {
-		if (site->set != set)
-			bpf_tramp_site_join(site, set, set ? move_thunk(move, i++) : 0);
+		if (site->set != set) {
+			site->set = set;
+			site->thunk = move_thunk(move, i++);
+		}
 		site->requested = false;
 		cond_resched();
 	}

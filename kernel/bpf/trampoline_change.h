@@ -58,8 +58,6 @@ int bpf_tramp_site_number(struct bpf_tramp_site *site);
 unsigned long bpf_tramp_site_solo(const struct bpf_tramp_site *site,
 				  const struct bpf_tramp_class *class);
 unsigned long bpf_tramp_site_addr(struct bpf_tramp_set *set, unsigned long thunk);
-void bpf_tramp_site_join(struct bpf_tramp_site *site, struct bpf_tramp_set *set,
-			 unsigned long thunk);
 
 /* trampoline_set.c */
 extern struct list_head bpf_tramp_untidy;

@@ -29,111 +29,63 @@ void bpf_tramp_sets_unlock(void)
 	mutex_unlock(&bpf_tramp_sets_mutex);
 }
 
+/* Take one site out of its set to one of its own, or out of ftrace (@to is NULL). */
+static int site_leave(struct bpf_tramp_site *site, struct bpf_tramp_set *to)
+{
+	struct bpf_tramp_change ch;
+	struct bpf_tramp_move *move;
+
+	bpf_tramp_change_init(&ch, NULL);
+	list_move(&site->set->work, &ch.sets);
+	if (to)
+		list_move(&to->work, &ch.sets);
+	move = bpf_tramp_move_add(&ch, site->set, to);
+	if (!move) {
+		bpf_tramp_change_abort(&ch);
+		return -ENOMEM;
+	}
+	bpf_tramp_move_site(move, site);
+	return bpf_tramp_change_run(&ch);
+}
+
 /**
  * bpf_tramp_pin - a function's dedicated trampoline is to get a program
  * @tr: the dedicated trampoline
  *
- * If links cover the function, their programs are added to @tr, if they are not there.
- * The site branches to its set until the caller has patched it to @tr's image
- * and calls bpf_tramp_pin_commit(), or bpf_tramp_pin_abort() if that failed.
- * bpf_tramp_pin_pending() tells the caller that it is ftrace's already.
+ * If links cover the function, @tr gets their programs, and the site moves to it, unless
+ * it is there. If the caller cannot add the program then, it calls bpf_tramp_unpin().
+ * A site that no link covers any more leaves ftrace.
  *
- * Context: may sleep; bpf_tramp_sets_mutex and @tr's lock are held.
- * Return: 0, also if there is nothing to do; -EBUSY if the function has another
- *         dedicated trampoline (by another BTF id) or @tr is for another model;
- *         -ENOMEM.
+ * Context: may sleep; @tr's lock is held, and bpf_tramp_sets_mutex.
+ * Return: 0, also if there is nothing to do; or an error, with all as it was: -EBUSY if
+ *         the function has another dedicated trampoline (by another BTF id) or @tr is
+ *         for another model; -ENOMEM, or what ftrace returned.
  */
 int bpf_tramp_pin(struct bpf_trampoline *tr)
 {
 	struct bpf_tramp_class class;
 	struct bpf_tramp_site *site;
 	struct bpf_tramp_set *set;
-	int err;
 
 	lockdep_assert_held(&bpf_tramp_sets_mutex);
 	site = bpf_tramp_site_find_ip(tr->ip);
 	if (!site || tr->set)
 		return 0;
+	if (site->set->class.pin)
+		return -EBUSY;
+	if (list_empty(&site->set->tuples))
+		return site_leave(site, NULL);
 
 	bpf_tramp_tr_class(tr, &class);
-	if (site->set->class.pin || (!list_empty(&site->set->tuples) &&
-				     !bpf_tramp_class_equal(&class, &site->set->class)))
+	if (!bpf_tramp_class_equal(&class, &site->set->class))
 		return -EBUSY;
-
 	class.pin = tr;
 	set = bpf_tramp_set_derive(&class, BPF_TRAMP_KIND_ALONE, site->set, site);
-	if (!set)
-		return -ENOMEM;
-	err = bpf_tramp_set_load(set);
-	if (err)
-		bpf_tramp_set_free(set);
-	return err;
+	return set ? site_leave(site, set) : -ENOMEM;
 }
 
 /**
- * bpf_tramp_pin_pending - is the site still to be moved to the trampoline?
- * @tr: the dedicated trampoline
- *
- * Context: the caller holds @tr's lock.
- * Return: true between bpf_tramp_pin() and bpf_tramp_pin_commit(), if there is
- *         a site.
- */
-bool bpf_tramp_pin_pending(struct bpf_trampoline *tr)
-{
-	return tr->set && !tr->set->live;
-}
-
-/**
- * bpf_tramp_pin_commit - the site branches to its dedicated trampoline
- * @tr: the dedicated trampoline
- *
- * Does nothing if bpf_tramp_pin() had nothing to do.
- *
- * Context: @tr's lock is held, and bpf_tramp_sets_mutex since bpf_tramp_pin().
- */
-void bpf_tramp_pin_commit(struct bpf_trampoline *tr)
-{
-	struct bpf_tramp_set *set, *from;
-	struct bpf_tramp_site *site;
-
-	if (!bpf_tramp_pin_pending(tr))
-		return;
-	lockdep_assert_held(&bpf_tramp_sets_mutex);
-	set = tr->set;
-	site = bpf_tramp_site_find_ip(tr->ip);
-	from = site->set;
-	bpf_tramp_site_join(site, set, 0);
-	list_move(&site->list, &set->sites);
-	set->nr_sites++;
-	set->live = true;
-	set->stale = false;
-	if (list_empty(&set->tuples))
-		/* @from has lost its last link, and all is not tidy yet */
-		bpf_tramp_set_mark_untidy(set);
-	from->left = true;
-	if (!--from->nr_sites)
-		bpf_tramp_set_free(from);
-}
-
-/**
- * bpf_tramp_pin_abort - the site stays in its set
- * @tr: the dedicated trampoline, which has no programs but those that
- *      bpf_tramp_pin() added
- *
- * Does nothing if bpf_tramp_pin() had nothing to do.
- *
- * Context: @tr's lock is held, and bpf_tramp_sets_mutex since bpf_tramp_pin().
- */
-void bpf_tramp_pin_abort(struct bpf_trampoline *tr)
-{
-	if (!bpf_tramp_pin_pending(tr))
-		return;
-	lockdep_assert_held(&bpf_tramp_sets_mutex);
-	bpf_tramp_set_free(tr->set);
-}
-
-/**
- * bpf_tramp_unpin - a dedicated trampoline has lost a program
+ * bpf_tramp_unpin - a dedicated trampoline has lost a program, or did not get it
  * @tr: the dedicated trampoline; its images jump over the program already
  *
  * The site returns to a shared set when sets can serve all its programs again.
@@ -155,25 +107,6 @@ bool bpf_tramp_unpin(struct bpf_trampoline *tr)
 	if (bpf_tramp_tidy_sets(&one))
 		bpf_tramp_tidy_later();
 	return true;
-}
-
-/* Take one site out of its set to one of its own, or out of ftrace (@to is NULL). */
-static int site_leave(struct bpf_tramp_site *site, struct bpf_tramp_set *to)
-{
-	struct bpf_tramp_change ch;
-	struct bpf_tramp_move *move;
-
-	bpf_tramp_change_init(&ch, NULL);
-	list_move(&site->set->work, &ch.sets);
-	if (to)
-		list_move(&to->work, &ch.sets);
-	move = bpf_tramp_move_add(&ch, site->set, to);
-	if (!move) {
-		bpf_tramp_change_abort(&ch);
-		return -ENOMEM;
-	}
-	bpf_tramp_move_site(move, site);
-	return bpf_tramp_change_run(&ch);
 }
 
 /**

@@ -9,9 +9,6 @@ bool bpf_tramp_ip_is_site(unsigned long ip);
 bool bpf_tramp_sets_lock(unsigned long ip);
 void bpf_tramp_sets_unlock(void);
 int bpf_tramp_pin(struct bpf_trampoline *tr);
-void bpf_tramp_pin_commit(struct bpf_trampoline *tr);
-void bpf_tramp_pin_abort(struct bpf_trampoline *tr);
-bool bpf_tramp_pin_pending(struct bpf_trampoline *tr);
 bool bpf_tramp_unpin(struct bpf_trampoline *tr);
 int bpf_tramp_ipmodify(unsigned long ip);
 #else
@@ -19,9 +16,6 @@ static inline bool bpf_tramp_ip_is_site(unsigned long ip) { return false; }
 static inline bool bpf_tramp_sets_lock(unsigned long ip) { return false; }
 static inline void bpf_tramp_sets_unlock(void) { }
 static inline int bpf_tramp_pin(struct bpf_trampoline *tr) { return 0; }
-static inline void bpf_tramp_pin_commit(struct bpf_trampoline *tr) { }
-static inline void bpf_tramp_pin_abort(struct bpf_trampoline *tr) { }
-static inline bool bpf_tramp_pin_pending(struct bpf_trampoline *tr) { return false; }
 static inline bool bpf_tramp_unpin(struct bpf_trampoline *tr) { return false; }
 static inline int bpf_tramp_ipmodify(unsigned long ip) { return 0; }
 #endif

@@ -126,11 +126,12 @@ enum bpf_tramp_kind bpf_tramp_link_kind(const struct bpf_link *link,
  * bpf_tramp_set_fits - is a set of the kind that its links need, and of no higher one?
  * @set: the set
  *
- * Return: true if so, or if it is for one site.
+ * Return: true if so, or if it is for one site; false if most of its thunks are wasted.
  */
 bool bpf_tramp_set_fits(const struct bpf_tramp_set *set)
 {
-	return set->kind == BPF_TRAMP_KIND_ALONE || set->kind == tuples_kind(&set->tuples);
+	return set->kind == BPF_TRAMP_KIND_ALONE ||
+	       (set->kind == tuples_kind(&set->tuples) && !bpf_tramp_thunks_are_wasted(set));
 }
 
 /**
@@ -155,7 +156,7 @@ struct bpf_tramp_set *bpf_tramp_set_alloc(const struct bpf_tramp_class *class,
 	INIT_LIST_HEAD(&set->work);
 	if (class->pin) {
 		set->tr = class->pin;
-		bpf_tramp_tr_get(set->tr);
+		refcount_inc(&set->tr->refcnt);
 		set->tr->set = set;
 	}
 	return set;

@@ -137,7 +137,7 @@ enum bpf_tramp_kind {
  * @nr_sites: length of @sites
  * @live: the sites branch here
  * @stale: is to get a body: there is none yet, or it lacks a program that comes, or
- *         has one that is gone, which it jumps over, or keeps thunks for nothing
+ *         has one that is gone, which it jumps over
  * @prepared: a new body waits for commit or abort
  * @left: sites have left it; tasks may still be on their way from them
  */
@@ -288,11 +288,9 @@ unsigned long bpf_tramp_thunks_get(const struct bpf_tramp_thunks *thunks, u32 i)
 int bpf_tramp_thunks_write(struct bpf_tramp_thunks *thunks);
 void bpf_tramp_thunks_free(struct bpf_tramp_thunks *thunks);
 unsigned long bpf_tramp_thunk_addr(const struct bpf_tramp_set *set, unsigned long thunk);
-void bpf_tramp_thunk_put(struct bpf_tramp_set *set, unsigned long thunk);
-bool bpf_tramp_thunks_are_wasted(struct bpf_tramp_set *set);
+bool bpf_tramp_thunks_are_wasted(const struct bpf_tramp_set *set);
 void bpf_tramp_tidy_later(void);
 void bpf_tramp_tidy_not_now(void);
-bool bpf_tramp_queue(struct work_struct *work);
 
 struct bpf_tramp_cookies *bpf_tramp_cookies_alloc(u32 first, u32 nr);
 
@@ -301,7 +299,6 @@ struct bpf_trampoline *bpf_tramp_tr_alloc(const struct bpf_tramp_set *set);
 void bpf_tramp_class_init(struct bpf_tramp_class *class, const struct btf_func_model *m,
 			  unsigned long ip, unsigned long addr);
 void bpf_tramp_tr_class(struct bpf_trampoline *tr, struct bpf_tramp_class *class);
-void bpf_tramp_tr_get(struct bpf_trampoline *tr);
 bool bpf_tramp_tr_has_own_progs(struct bpf_trampoline *tr);
 int bpf_tramp_tr_has_room(const struct bpf_trampoline *tr, const struct bpf_prog *prog);
 int bpf_tramp_tr_add(struct bpf_trampoline *tr, struct bpf_tramp_node *node);

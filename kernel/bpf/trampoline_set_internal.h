@@ -9,6 +9,9 @@
 #include <linux/bpf.h>
 #include <linux/btf.h>
 #include <linux/cleanup.h>
+#include <linux/error-injection.h>
+#include <linux/filter.h>
+#include <linux/ftrace.h>
 #include <linux/hashtable.h>
 #include <linux/idr.h>
 #include <linux/jhash.h>
@@ -16,6 +19,7 @@
 #include <linux/lockdep.h>
 #include <linux/minmax.h>
 #include <linux/mutex.h>
+#include <linux/perf_event.h>
 #include <linux/rcupdate.h>
 #include <linux/sched.h>
 #include <linux/slab.h>

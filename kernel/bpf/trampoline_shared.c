@@ -23,26 +23,6 @@ DEFINE_MUTEX(bpf_tramp_sets_mutex);
 
 struct workqueue_struct *bpf_tramp_wq;
 
-/**
- * bpf_tramp_queue - queue work that waits for bpf_tramp_sets_mutex
- * @work: the work
- *
- * Return: false if it was queued already.
- */
-bool bpf_tramp_queue(struct work_struct *work)
-{
-	return queue_work(bpf_tramp_wq, work);
-}
-
-/**
- * bpf_tramp_tr_get - get a reference on a trampoline
- * @tr: the trampoline
- */
-void bpf_tramp_tr_get(struct bpf_trampoline *tr)
-{
-	refcount_inc(&tr->refcnt);
-}
-
 /*
  * Call sites: all direct calls of trampolines are in one ftrace_ops.
  */

@@ -164,21 +164,6 @@ unsigned long bpf_tramp_site_addr(struct bpf_tramp_set *set, unsigned long thunk
 }
 
 /**
- * bpf_tramp_site_join - a site branches to another set now
- * @site: the site; which list it is in is the caller's
- * @set: that set; NULL: to none
- * @thunk: where the site branches to there, 0 if the set has no thunks
- */
-void bpf_tramp_site_join(struct bpf_tramp_site *site, struct bpf_tramp_set *set,
-			 unsigned long thunk)
-{
-	if (site->thunk)
-		bpf_tramp_thunk_put(site->set, site->thunk);
-	site->set = set;
-	site->thunk = thunk;
-}
-
-/**
  * bpf_tramp_sets_init - make the cache of sites
  *
  * Return: 0 or -ENOMEM.

@@ -8,32 +8,17 @@
  * change to them.
  *
  * A function that a thunk has called returns to it, and holds a reference on the
- * image that is to run then. So a block whose last site has left goes when all
- * images have gone that can have been in use while it had sites, which are told
- * by their numbers. When more thunks wait for that than are in use the set gets
- * a new body, so that they need not wait for long.
+ * image that is to run then. So thunks go when all images of their set have gone.
+ * When sites have left more thunks than are in use, tidying moves the others to a
+ * new set.
  */
-#include <linux/bpf.h>
-#include <linux/error-injection.h>
-#include <linux/filter.h>
-#include <linux/ftrace.h>
-#include <linux/perf_event.h>
-#include <linux/rcupdate.h>
-#include <linux/slab.h>
-#include <linux/workqueue.h>
-
-#include "trampoline.h"
-#include "trampoline_set.h"
+#include "trampoline_set_internal.h"
 
 /* What the trampoline of a set with thunks has more */
 struct bpf_tramp_gate {
 	struct list_head blocks;
-	struct bpf_trampoline *tr;
-	struct work_struct reap;
 	void *image;		/* the gate, in the first block */
-	u32 seq;		/* number of the last image */
-	u32 nr_used;		/* thunks of sites */
-	u32 nr_dead;		/* thunks in blocks that wait for images to go */
+	u32 nr;			/* thunks */
 };
 
 /**
@@ -45,14 +30,9 @@ struct bpf_tramp_gate {
  * @image: where they are
  * @rw: where they are generated
  * @size: of @image, in bytes
- * @gate: the first is the gate; the block goes with the trampoline
- * @dead: no site branches here, no task is on its way from a site into an image
+ * @gate: the first is the gate
  * @nr: number of thunks
- * @nr_used: number of those that sites branch to
- * @first: number of the first image that the thunks can have been used with
- * @last: number of the last one, if @dead
- * @rcu: for @dead, then to free it
- * @work: for @dead
+ * @rcu: to free it
  */
 struct bpf_tramp_thunks {
 	struct list_head list;
@@ -63,25 +43,9 @@ struct bpf_tramp_thunks {
 	void *rw;
 	u32 size;
 	bool gate;
-	bool dead;
 	u32 nr;
-	u32 nr_used;
-	u32 first;
-	u32 last;
-	union {
-		struct rcu_head rcu;
-		struct work_struct work;
-	};
+	struct rcu_head rcu;
 };
-
-/**
- * bpf_tramp_gate_prepare - number a new image
- * @tr: trampoline with a gate; the image is the current one
- */
-void bpf_tramp_gate_prepare(struct bpf_trampoline *tr)
-{
-	tr->cur_image->seq = ++tr->gate->seq;
-}
 
 /**
  * bpf_tramp_gate_switch - send all thunks of a trampoline to another image
@@ -118,7 +82,6 @@ struct bpf_tramp_thunks *bpf_tramp_thunks_alloc(struct bpf_tramp_set *set, u32 n
 		return NULL;
 	INIT_LIST_HEAD(&thunks->list);
 	thunks->tr = set->tr;
-	thunks->first = im->seq;
 	thunks->gate = !gate->image;
 	thunks->size = thunks_offset(thunks, nr);
 	thunks->rw = kvmalloc(thunks->size, GFP_KERNEL);
@@ -201,8 +164,7 @@ int bpf_tramp_thunks_write(struct bpf_tramp_thunks *thunks)
 	thunks->rw = NULL;
 	if (IS_ERR(image))
 		return PTR_ERR(image);
-	thunks->nr_used = thunks->nr;
-	thunks->tr->gate->nr_used += thunks->nr;
+	thunks->tr->gate->nr += thunks->nr;
 	list_add(&thunks->list, &thunks->tr->gate->blocks);
 
 	INIT_LIST_HEAD_RCU(&thunks->ksym.lnode);
@@ -232,9 +194,7 @@ void bpf_tramp_thunks_free(struct bpf_tramp_thunks *thunks)
 		list_del(&thunks->list);
 		bpf_ksym_del(&thunks->ksym);
 		thunks_perf_event(thunks, true);
-		gate->nr_used -= thunks->nr_used;
-		if (thunks->dead)
-			gate->nr_dead -= thunks->nr;
+		gate->nr -= thunks->nr;
 	}
 	if (thunks->gate)
 		gate->image = NULL;
@@ -242,39 +202,6 @@ void bpf_tramp_thunks_free(struct bpf_tramp_thunks *thunks)
 	bpf_jit_uncharge_modmem(thunks->size);
 	kvfree(thunks->rw);
 	kfree_rcu(thunks, rcu);
-}
-
-/* Free thunks that cannot be in use any more. */
-static void gate_reap(struct bpf_trampoline *tr)
-{
-	struct bpf_tramp_thunks *thunks, *tmp;
-
-	list_for_each_entry_safe(thunks, tmp, &tr->gate->blocks, list)
-		if (thunks->dead && !bpf_trampoline_has_image(tr, thunks->first, thunks->last))
-			bpf_tramp_thunks_free(thunks);
-}
-
-static void gate_reap_work(struct work_struct *work)
-{
-	struct bpf_tramp_gate *gate = container_of(work, struct bpf_tramp_gate, reap);
-	struct bpf_trampoline *tr = gate->tr;
-
-	scoped_guard(mutex, &bpf_tramp_sets_mutex)
-		gate_reap(tr);
-	bpf_trampoline_put(tr);
-}
-
-/**
- * bpf_tramp_gate_reap_later - free thunks that cannot be in use any more, soon
- * @tr: trampoline that has lost an image; the caller has a reference
- */
-void bpf_tramp_gate_reap_later(struct bpf_trampoline *tr)
-{
-	if (!tr->gate)
-		return;
-	bpf_tramp_tr_get(tr);
-	if (!bpf_tramp_queue(&tr->gate->reap))
-		bpf_trampoline_put(tr);
 }
 
 /**
@@ -289,8 +216,6 @@ int bpf_tramp_gate_alloc(struct bpf_trampoline *tr)
 	if (!tr->gate)
 		return -ENOMEM;
 	INIT_LIST_HEAD(&tr->gate->blocks);
-	INIT_WORK(&tr->gate->reap, gate_reap_work);
-	tr->gate->tr = tr;
 	return 0;
 }
 
@@ -309,64 +234,15 @@ void bpf_tramp_gate_free(struct bpf_trampoline *tr)
 	kfree(tr->gate);
 }
 
-static void thunks_dead_work(struct work_struct *work)
-{
-	struct bpf_tramp_thunks *thunks = container_of(work, struct bpf_tramp_thunks, work);
-	struct bpf_trampoline *tr = thunks->tr;
-
-	scoped_guard(mutex, &bpf_tramp_sets_mutex) {
-		thunks->dead = true;
-		thunks->last = tr->gate->seq;
-		tr->gate->nr_dead += thunks->nr;
-		gate_reap(tr);
-	}
-	bpf_trampoline_put(tr);
-}
-
-static void thunks_dead_rcu(struct rcu_head *rcu)
-{
-	struct bpf_tramp_thunks *thunks = container_of(rcu, struct bpf_tramp_thunks, rcu);
-
-	INIT_WORK(&thunks->work, thunks_dead_work);
-	bpf_tramp_queue(&thunks->work);
-}
-
 /**
- * bpf_tramp_thunk_put - a site does not branch to its thunk any more
- * @set: the site's set
- * @thunk: what bpf_tramp_thunks_get() has returned
- *
- * Context: bpf_tramp_sets_mutex is held.
- */
-void bpf_tramp_thunk_put(struct bpf_tramp_set *set, unsigned long thunk)
-{
-	struct bpf_tramp_gate *gate = set->tr->gate;
-	struct bpf_tramp_thunks *thunks;
-
-	list_for_each_entry(thunks, &gate->blocks, list)
-		if (thunk - (unsigned long)thunks->image < thunks->size)
-			break;
-	if (WARN_ON_ONCE(list_entry_is_head(thunks, &gate->blocks, list)))
-		return;
-	gate->nr_used--;
-	if (--thunks->nr_used || thunks->gate)
-		return;
-	/* tasks may still be between the site and the image */
-	bpf_tramp_tr_get(thunks->tr);
-	call_rcu_tasks(&thunks->rcu, thunks_dead_rcu);
-}
-
-/**
- * bpf_tramp_thunks_are_wasted - is it time for a new body?
+ * bpf_tramp_thunks_are_wasted - are the sites better off in a new set?
  * @set: the set
  *
- * Blocks of thunks that sites have left go with the images of that time.
- *
- * Return: true if more thunks wait for that than sites have.
+ * Return: true if sites have left more thunks than they have.
  */
-bool bpf_tramp_thunks_are_wasted(struct bpf_tramp_set *set)
+bool bpf_tramp_thunks_are_wasted(const struct bpf_tramp_set *set)
 {
-	struct bpf_tramp_gate *gate = set->tr->gate;
+	const struct bpf_tramp_gate *gate = set->tr ? set->tr->gate : NULL;
 
-	return gate && gate->nr_dead > gate->nr_used;
+	return gate && gate->nr > 2 * set->nr_sites;
 }

@@ -73,26 +73,29 @@ static int tidy_twin(struct bpf_tramp_change *ch, const struct bpf_tramp_class *
 static int tidy_elect(struct bpf_tramp_change *ch, struct bpf_tramp_set *set)
 {
 	bool alone = set->kind == BPF_TRAMP_KIND_ALONE, joins;
+	bool wasted = bpf_tramp_thunks_are_wasted(set);
 	struct bpf_tramp_class class;
 	struct bpf_tramp_set *leader;
 
 	tidy_class(set, &class);
+	/* it leads no longer, but others may come along to the twin */
+	if (wasted)
+		hash_del(&set->hash_node);
 	leader = bpf_tramp_set_find(&class, &set->tuples);
 	if (leader == set)
 		return 0;
+	if (leader)
+		tidy_add(ch, leader);
 	joins = leader && leader->kind == BPF_TRAMP_KIND_ALONE &&
 		!bpf_tramp_class_is_own(&class);
-	if (joins)
-		tidy_add(ch, leader);
 	if (memcmp(&class, &set->class, sizeof(class)) || !bpf_tramp_set_fits(set))
-		return leader && !joins ? 0 : tidy_twin(ch, &class, set, !joins);
+		return leader && !joins ? 0 : tidy_twin(ch, &class, set, !joins && !wasted);
 	if (alone && leader)
 		return joins ? tidy_twin(ch, &class, set, false) : 0;
 	if (leader && !joins) {
-		if (leader->nr_sites >= set->nr_sites)
+		if (leader->nr_sites >= set->nr_sites && bpf_tramp_set_fits(leader))
 			return 0;
 		hash_del(&leader->hash_node);
-		tidy_add(ch, leader);
 	}
 	bpf_tramp_set_insert(set);
 	return 0;
@@ -111,14 +114,10 @@ static int tidy_move(struct bpf_tramp_change *ch, struct bpf_tramp_set *set)
 		/* a livepatch has come or gone since it was looked for */
 		if (!leader)
 			return -EAGAIN;
-		tidy_add(ch, leader);
 	}
-	if (leader == set) {
-		set->stale |= set->live && bpf_tramp_thunks_are_wasted(set);
-		/* without an entry, a new body is a new address */
-		if (!set->stale || set->kind != BPF_TRAMP_KIND_ALONE)
-			return 0;
-	}
+	/* without an entry, a new body is a new address */
+	if (leader == set && (!set->stale || set->kind != BPF_TRAMP_KIND_ALONE))
+		return 0;
 	if (!set->nr_sites)
 		return 0;
 	move = bpf_tramp_move_add(ch, set, leader);

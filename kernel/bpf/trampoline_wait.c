@@ -36,6 +36,7 @@
 #include <linux/sched/task_stack.h>
 #include <linux/smp.h>
 #include <linux/spinlock.h>
+#include <linux/wait.h>
 #include <linux/workqueue.h>
 #include <trace/events/sched.h>
 
@@ -119,28 +120,13 @@ static void wait_scan_running(void *data)
 	running->done = true;
 }
 
-/* How often the task has left a CPU */
-static unsigned long wait_switches(struct task_struct *t)
+/* A task that is on no CPU has saved all, and comes on none meanwhile. */
+static int wait_scan_sleeping(struct task_struct *t, void *arg)
 {
-	return READ_ONCE(t->nvcsw) + READ_ONCE(t->nivcsw);
-}
-
-/*
- * Returns: false if the task is on a CPU, or was while it was searched: what it wrote
- * then may have been behind the search.
- */
-static bool wait_scan_sleeping(struct task_struct *t)
-{
-	unsigned long switches = wait_switches(t);
-
-	/* Pairs with finish_task(): it has saved all. */
-	if (smp_load_acquire(&t->on_cpu))
-		return false;
+	if (task_curr(t))
+		return -EBUSY;
 	wait_scan_stack(t, arch_bpf_task_sp(t));
-	/* Pairs with prepare_task(): it is on a CPU before it writes to its stack. */
-	smp_rmb();
-	/* Pairs with finish_task(): it is counted before it is off the CPU. */
-	return !smp_load_acquire(&t->on_cpu) && switches == wait_switches(t);
+	return 0;
 }
 
 /* Returns: false if the task could not be searched, as it runs now here, now there. */
@@ -154,7 +140,7 @@ static bool wait_scan_task(struct task_struct *t)
 		return true;
 	}
 	for (tries = 0; tries < WAIT_TRIES && !running.done; tries++) {
-		if (wait_scan_sleeping(t))
+		if (!task_call_func(t, wait_scan_sleeping, NULL))
 			return true;
 		if (smp_call_function_single(task_cpu(t), wait_scan_running, &running, true) &&
 		    is_idle_task(t)) {

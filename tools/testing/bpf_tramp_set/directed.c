@@ -250,6 +250,7 @@ static void test_thunks_renewed(void)
 		CHECK(!single_on(0, 0));
 		single_off(0, 0);
 		CHECK(world.nr_blocks <= 16);
+		images_release(NULL, 1);
 	}
 	test_end();
 }
@@ -395,8 +396,7 @@ static void test_pin_other_id(void)
 	other->ip = world.fns[0].ip;
 	CHECK(bpf_tramp_sets_lock(other->ip));
 	CHECK(bpf_tramp_pin(other) == -EBUSY);
-	CHECK(!bpf_tramp_pin_pending(other) && !other->nr_progs);
-	bpf_tramp_pin_abort(other);
+	CHECK(!other->set && !other->nr_progs);
 	bpf_tramp_sets_unlock();
 	bpf_trampoline_put(other);
 

@@ -8,6 +8,7 @@
 #include <stdarg.h>
 #include <time.h>
 
+#include "../../../kernel/bpf/trampoline_thunk.c"
 #include "../../../kernel/bpf/trampoline_set.c"
 #include "../../../kernel/bpf/trampoline_site.c"
 #include "../../../kernel/bpf/trampoline_change.c"

@@ -270,15 +270,15 @@ static int single_prepare(struct single *s)
 		return err;
 	err = bpf_tramp_tr_add(s->tr, &s->fn->own_node[s->slot]);
 	if (err)
-		goto out_abort;
+		goto out_unpin;
 	s->tr->nr_own++;
 	s->im = image_generate(s->tr);
 	if (s->im)
 		return 0;
 	err = -ENOMEM;
 	single_del_prog(s);
-out_abort:
-	bpf_tramp_pin_abort(s->tr);
+out_unpin:
+	bpf_tramp_unpin(s->tr);
 	return err;
 }
 
@@ -286,29 +286,25 @@ static void single_abort(struct single *s)
 {
 	single_del_prog(s);
 	image_free(s->im);
-	bpf_tramp_pin_abort(s->tr);
+	bpf_tramp_unpin(s->tr);
 }
 
 static void single_patch(struct single *s)
 {
 	struct bpf_trampoline *tr = s->tr;
 
-	CHECK(!!s->fn->branch == (tr->cur || bpf_tramp_pin_pending(tr)));
-	if (tr->cur)
-		CHECK(s->fn->branch == (unsigned long)tr->cur);
+	CHECK(s->fn->branch == (unsigned long)tr->cur_image);
 	fn_branch(s->fn, (unsigned long)s->im);
 }
 
 static void single_commit(struct single *s)
 {
-	struct bpf_tramp_image *old = s->tr->cur;
+	struct bpf_tramp_image *old = s->tr->cur_image;
 
-	s->tr->cur = s->im;
+	s->tr->cur_image = s->im;
 	image_activate(s->im);
 	if (old)
 		image_put(old);
-	bpf_tramp_pin_commit(s->tr);
-	CHECK(!bpf_tramp_pin_pending(s->tr));
 	model_add(s->fn, &s->fn->own_link[s->slot], 0);
 	s->fn->nr_own++;
 }
@@ -346,7 +342,7 @@ static int single_attach(struct single *s)
 	CHECK(err == (full ? -E2BIG : 0) || fault.fired);
 	CHECK(!fault.fired || err);
 	if (tidied)
-		CHECK(list_empty(&bpf_tramp_untidy));
+		CHECK(list_empty(&bpf_tramp_untidy) || (err && world.tidy_later));
 	check_all();
 	return err;
 }
@@ -358,10 +354,10 @@ static void single_update(struct single *s)
 	struct bpf_tramp_image *im;
 
 	if (!tr->nr_progs) {
-		CHECK(s->fn->branch == (unsigned long)tr->cur);
+		CHECK(s->fn->branch == (unsigned long)tr->cur_image);
 		fn_branch(s->fn, 0);
-		image_put(tr->cur);
-		tr->cur = NULL;
+		image_put(tr->cur_image);
+		tr->cur_image = NULL;
 		return;
 	}
 	im = image_generate(tr);
@@ -369,8 +365,8 @@ static void single_update(struct single *s)
 		return;
 	fn_branch(s->fn, (unsigned long)im);
 	image_activate(im);
-	image_put(tr->cur);
-	tr->cur = im;
+	image_put(tr->cur_image);
+	tr->cur_image = im;
 }
 
 static void op_single_off(struct single *singles, u32 nr)
@@ -416,6 +412,9 @@ static int op_single_on(struct single *singles, u32 nr)
 	for (i = 0; i < nr && !err; i++)
 		err = single_attach(&singles[i]);
 	fault_set(0, false);
+	if (world.tidy_later)
+		tidy_and_check();
+	world.tidy_later = false;
 	if (err && i > 1)
 		op_single_off(singles, i - 1);
 	return err;

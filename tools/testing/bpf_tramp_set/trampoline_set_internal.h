@@ -61,6 +61,8 @@ enum mem_type {
 	MEM_SET,
 	MEM_TUPLE,
 	MEM_SITE,
+	MEM_GATE,
+	MEM_THUNKS,
 	MEM_PART,
 	MEM_TYPES,
 };
@@ -100,8 +102,33 @@ static inline void kfree(void *data)
 #define mem_type(obj)				\
 	(mem_is(typeof(obj), set) ? MEM_SET :	\
 	 mem_is(typeof(obj), tuple) ? MEM_TUPLE :	\
-	 mem_is(typeof(obj), site) ? MEM_SITE : MEM_PART)
+	 mem_is(typeof(obj), site) ? MEM_SITE :	\
+	 mem_is(typeof(obj), gate) ? MEM_GATE :	\
+	 mem_is(typeof(obj), thunks) ? MEM_THUNKS : MEM_PART)
 #define kzalloc_obj(obj)	((typeof(obj) *)mem_zalloc(sizeof(obj), mem_type(obj)))
+
+struct rcu_head {
+};
+
+#define kfree_rcu(obj, member)	kfree(obj)
+
+static inline void *kvmalloc(size_t size, int gfp)
+{
+	return should_fail() ? NULL : malloc(size);
+}
+
+static inline void kvfree(void *data)
+{
+	free(data);
+}
+
+typedef u32 refcount_t;
+
+static inline void refcount_inc(refcount_t *refcnt)
+{
+	CHECK(*refcnt);
+	++*refcnt;
+}
 
 /* A cache of objects of one type */
 struct kmem_cache {
@@ -328,25 +355,21 @@ struct bpf_tramp_node {
 struct bpf_trampoline {
 	struct bpf_tramp_set *set;
 	unsigned long ip;
+	u64 key;
+	u32 flags;
+	refcount_t refcnt;
+	struct bpf_tramp_image *cur_image;
+	struct bpf_tramp_gate *gate;
 
 	struct list_head all;
 	struct hlist_head progs;
 	u32 nr_progs;
 	u32 nr_own;
-	u32 refcnt;
-	struct bpf_tramp_image *cur;
-	struct bpf_tramp_image *next;
 	struct list_head images;
 	struct fn *fn;			/* NULL: shared */
 
 	bool left;			/* tasks may be on their way from sites that left */
-
-	/* thunks: */
-	bool has_thunks;
-	struct bpf_tramp_image *gate;	/* where they all lead */
-	struct list_head blocks;
-	u32 nr_thunks;			/* of sites */
-	u32 nr_dead;
+	u32 nr_thunks;			/* that sites branch to */
 
 	/* check.c's */
 	u32 epoch;
@@ -359,7 +382,42 @@ struct bpf_trampoline {
 #define CONFIG_BPF_TRAMPOLINE_SETS	1
 #include "../../../kernel/bpf/trampoline_pin.h"
 
-/* Of the kernel's trampoline.h: what the engine uses */
+/* Of the kernel's headers: what the engine uses of memory that is executed, */
+#define BPF_TRAMP_F_CALL_ORIG		1
+#define PERF_RECORD_KSYMBOL_TYPE_BPF	1
+#define ALLOW_ERROR_INJECTION(fn, type)
+#define bpf_trampoline_use_jmp(flags)	false
+#define ftrace_jmp_set(addr)		(addr)
+#define ftrace_is_dead()		false
+#define INIT_LIST_HEAD_RCU(list)	INIT_LIST_HEAD(list)
+
+struct bpf_ksym {
+	unsigned long start;
+	const char *name;
+	struct list_head lnode;
+};
+
+void *arch_alloc_bpf_trampoline(unsigned int size);
+void arch_free_bpf_trampoline(void *image, unsigned int size);
+int bpf_jit_charge_modmem(u32 size);
+void bpf_jit_uncharge_modmem(u32 size);
+void *bpf_arch_text_copy(void *dst, void *src, size_t len);
+void bpf_image_ksym_init(void *image, unsigned int size, struct bpf_ksym *ksym);
+void bpf_ksym_add(struct bpf_ksym *ksym);
+void bpf_ksym_del(struct bpf_ksym *ksym);
+void perf_event_ksymbol(u16 type, u64 addr, u32 len, bool unregister, const char *name);
+
+unsigned int arch_bpf_thunk_size(void);
+void arch_bpf_gate_write(void *rw, void *gate, const struct bpf_tramp_image *im);
+void arch_bpf_gate_switch(void *gate, const struct bpf_tramp_image *im);
+void arch_bpf_thunk_write(void *rw, void *thunk, void *gate, bool call_orig,
+			  unsigned long ip, unsigned long func, u32 nr);
+void arch_bpf_thunks_ksym(struct bpf_ksym *ksym);
+
+/* and of trampoline.h */
+int bpf_tramp_gate_alloc(struct bpf_trampoline *tr);
+void bpf_tramp_gate_switch(struct bpf_trampoline *tr, const struct bpf_tramp_image *im);
+void bpf_tramp_gate_free(struct bpf_trampoline *tr);
 struct bpf_trampoline *bpf_trampoline_find_live(unsigned long ip);
 bool bpf_trampoline_ip_is_modified(unsigned long ip);
 void bpf_trampoline_put(struct bpf_trampoline *tr);

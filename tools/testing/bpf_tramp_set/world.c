@@ -41,23 +41,13 @@ struct bpf_tramp_image {
 	struct image_prog progs[MAX_PROGS];
 };
 
+/* A thunk, or a gate, as the machine would execute it */
 struct thunk {
+	bool calls_orig;
 	u32 nr;
 	unsigned long ip;
-	bool calls_orig;
-	bool used;
-};
-
-struct bpf_tramp_thunks {
-	struct list_head list;
-	struct bpf_trampoline *tr;
-	u32 id;
-	bool gate;			/* the first one, which has the gate */
-	bool written;
-	u32 nr;
-	u32 max;
-	u32 nr_used;
-	struct thunk thunks[];
+	struct thunk *gate;
+	const struct bpf_tramp_image *to;	/* of a gate: where all thunks lead */
 };
 
 /* What the naive model says about a function: its programs, newest first. */
@@ -91,6 +81,7 @@ struct fn {
 	unsigned long old_branch;
 	struct bpf_tramp_set *old_set;
 	enum bpf_tramp_kind old_kind;
+	bool old_wasted;
 };
 
 struct bpf_tramp_batch {
@@ -115,7 +106,9 @@ static struct {
 	u32 nr_in_flight;
 	u32 nr_batches;
 	u32 nr_blocks;
-	u32 next_block;
+	u32 nr_ksyms;
+	u32 nr_events;		/* of symbols, told to perf */
+	u32 charged;
 	u32 nr_cookies;
 	bool tidy_later;
 	struct fn *stuck;	/* its entry cannot be patched */
@@ -183,35 +176,39 @@ static struct fn *fn_by_ip(unsigned long ip)
 	return &world.fns[i];
 }
 
-/* The thunk at an address, or NULL */
-static struct thunk *thunk_find(unsigned long addr)
+static struct bpf_trampoline *thunk_tr(struct thunk *thunk)
 {
+	unsigned long addr = (unsigned long)thunk;
 	struct bpf_tramp_thunks *thunks;
 	struct bpf_trampoline *tr;
 
 	list_for_each_entry(tr, &world.trs, all) {
-		list_for_each_entry(thunks, &tr->blocks, list) {
-			if (addr < (unsigned long)thunks->thunks ||
-			    addr >= (unsigned long)(thunks->thunks + thunks->nr))
-				continue;
-			CHECK(thunks->written);
-			return (struct thunk *)addr;
-		}
+		if (!tr->gate)
+			continue;
+		list_for_each_entry(thunks, &tr->gate->blocks, list)
+			if (addr - (unsigned long)thunks->image < thunks->size)
+				return tr;
 	}
 	return NULL;
 }
 
-static struct bpf_trampoline *thunk_tr(struct thunk *thunk)
+/* The thunk at an address, or NULL */
+static struct thunk *thunk_find(unsigned long addr)
 {
-	struct bpf_tramp_thunks *thunks;
-	struct bpf_trampoline *tr;
+	struct thunk *thunk = (struct thunk *)addr;
 
-	list_for_each_entry(tr, &world.trs, all)
-		list_for_each_entry(thunks, &tr->blocks, list)
-			if (thunk >= thunks->thunks && thunk < thunks->thunks + thunks->nr)
-				return tr;
-	CHECK(0);
-	return NULL;
+	if (!thunk_tr(thunk))
+		return NULL;
+	CHECK(thunk->gate && thunk->gate == thunk_tr(thunk)->gate->image);
+	return thunk;
+}
+
+/* Where the thunks of a trampoline lead */
+static struct bpf_tramp_image *tr_gate(struct bpf_trampoline *tr)
+{
+	struct thunk *gate = tr->gate ? tr->gate->image : NULL;
+
+	return gate ? (struct bpf_tramp_image *)gate->to : NULL;
 }
 
 /* A branch comes, or goes. */
@@ -237,7 +234,7 @@ static void fn_branch(struct fn *fn, unsigned long addr)
 	struct thunk *thunk = addr ? thunk_find(addr) : NULL;
 
 	if (thunk)
-		CHECK(thunk->used && thunk->ip == fn->ip);
+		CHECK(thunk->ip == fn->ip);
 	branch_count(fn->branch, -1);
 	branch_count(addr, 1);
 	if (fn->branch)
@@ -309,7 +306,7 @@ static void image_free(struct bpf_tramp_image *im)
 	u32 i;
 
 	CHECK(!im->nr_sites);
-	CHECK(im->tr->gate != im || !im->tr->nr_thunks);
+	CHECK(tr_gate(im->tr) != im || !im->tr->nr_thunks);
 	for (i = 0; i < im->nr; i++)
 		bpf_tramp_cookies_put(im->progs[i].cookies);
 	list_for_each_entry(other, &im->tr->images, list)
@@ -323,7 +320,7 @@ static void image_activate(struct bpf_tramp_image *im)
 {
 	CHECK(im->state == IMAGE_PREPARED);
 	im->state = IMAGE_ACTIVE;
-	bpf_tramp_tr_get(im->tr);
+	refcount_inc(&im->tr->refcnt);
 	list_add(&im->list, &im->tr->images);
 }
 
@@ -332,7 +329,7 @@ static void image_put(struct bpf_tramp_image *im)
 {
 	CHECK(im->state == IMAGE_ACTIVE);
 	CHECK(!im->nr_sites);
-	CHECK(im->tr->gate != im || !im->tr->nr_thunks);
+	CHECK(tr_gate(im->tr) != im || !im->tr->nr_thunks);
 	im->state = IMAGE_IN_FLIGHT;
 	world.nr_in_flight++;
 }
@@ -383,7 +380,6 @@ static struct bpf_trampoline *tr_new(struct fn *fn)
 	tr->refcnt = 1;
 	INIT_HLIST_HEAD(&tr->progs);
 	INIT_LIST_HEAD(&tr->images);
-	INIT_LIST_HEAD(&tr->blocks);
 	list_add(&tr->all, &world.trs);
 	world.nr_trs++;
 	return tr;
@@ -398,8 +394,10 @@ struct bpf_trampoline *bpf_tramp_tr_alloc(const struct bpf_tramp_set *set)
 	if (should_fail())
 		return NULL;
 	tr = tr_new(NULL);
-	tr->has_thunks = bpf_tramp_set_has_thunks(set);
-	return tr;
+	if (!bpf_tramp_set_has_thunks(set) || !bpf_tramp_gate_alloc(tr))
+		return tr;
+	bpf_trampoline_put(tr);
+	return NULL;
 }
 
 bool bpf_tramp_prog_thunk_calls(const struct bpf_prog *prog)
@@ -412,14 +410,14 @@ struct bpf_trampoline *bpf_trampoline_find_live(unsigned long ip)
 	struct fn *fn = fn_by_ip(ip);
 
 	CHECK(bpf_tramp_ip_is_site(ip));
-	return fn->tr && fn->tr->cur ? fn->tr : NULL;
+	return fn->tr && fn->tr->cur_image ? fn->tr : NULL;
 }
 
 /* The dedicated trampoline of a function, with a reference. */
 static struct bpf_trampoline *tr_lookup(struct fn *fn)
 {
 	if (fn->tr) {
-		bpf_tramp_tr_get(fn->tr);
+		refcount_inc(&fn->tr->refcnt);
 	} else {
 		fn->tr = tr_new(fn);
 		fn->tr->ip = fn->ip;
@@ -433,35 +431,15 @@ void bpf_tramp_tr_class(struct bpf_trampoline *tr, struct bpf_tramp_class *class
 	memcpy(class, &tr->fn->class, sizeof(*class));
 }
 
-void bpf_tramp_tr_get(struct bpf_trampoline *tr)
-{
-	CHECK(tr->refcnt);
-	tr->refcnt++;
-}
-
-static void thunks_free(struct bpf_tramp_thunks *thunks)
-{
-	u32 i;
-
-	for (i = 0; i < thunks->nr; i++)
-		CHECK(!thunks->written || !thunks->thunks[i].used);
-	list_del(&thunks->list);
-	world.nr_blocks--;
-	free(thunks);
-}
-
 void bpf_trampoline_put(struct bpf_trampoline *tr)
 {
-	struct bpf_tramp_thunks *thunks, *tmp;
-
 	CHECK(tr->refcnt);
 	if (--tr->refcnt)
 		return;
 	CHECK(!tr->nr_progs && hlist_empty(&tr->progs));
 	CHECK(list_empty(&tr->images));
-	CHECK(!tr->set && !tr->cur && !tr->next && !tr->nr_thunks);
-	list_for_each_entry_safe(thunks, tmp, &tr->blocks, list)
-		thunks_free(thunks);
+	CHECK(!tr->set && !tr->cur_image && !tr->nr_thunks);
+	bpf_tramp_gate_free(tr);
 	if (tr->fn && tr->fn->tr == tr)
 		tr->fn->tr = NULL;
 	list_del(&tr->all);
@@ -528,11 +506,17 @@ void bpf_trampoline_skip_link(struct bpf_link *link)
 
 int bpf_tramp_body_prepare(struct bpf_tramp_set *set)
 {
+	struct bpf_tramp_image *im;
+
 	CHECK(bpf_tramp_sets_mutex.held);
-	CHECK(!set->tr->next && !set->prepared);
+	CHECK(!set->old_image && !set->prepared);
 	tr_is_locked(set->tr);
-	set->tr->next = image_generate(set->tr);
-	return set->tr->next ? 0 : -ENOMEM;
+	im = image_generate(set->tr);
+	if (!im)
+		return -ENOMEM;
+	set->old_image = set->tr->cur_image;
+	set->tr->cur_image = im;
+	return 0;
 }
 
 static bool image_has(struct bpf_tramp_image *im, struct bpf_link *link)
@@ -556,22 +540,23 @@ void synchronize_rcu_tasks(void)
 
 int bpf_tramp_body_switch(struct bpf_tramp_set *set)
 {
+	struct bpf_tramp_image *im = set->tr->cur_image;
 	u32 i;
 
 	CHECK(bpf_tramp_sets_mutex.held);
-	CHECK(set->live && set->prepared && !!set->entry != set->tr->has_thunks);
-	CHECK(set->tr->next);
+	CHECK(set->live && set->prepared && !set->entry != !set->tr->gate);
+	CHECK(set->old_image);
 	tr_is_locked(set->tr);
 	/* who comes from a site that has left must find no program more */
 	if (set->tr->left)
-		for (i = 0; i < set->tr->next->nr; i++)
-			CHECK(image_has(set->tr->cur, set->tr->next->progs[i].link));
+		for (i = 0; i < im->nr; i++)
+			CHECK(image_has(set->old_image, im->progs[i].link));
 	if (should_fail())
 		return -EIO;
 	if (set->entry)
-		set->entry->jump = set->tr->next;
+		set->entry->jump = im;
 	else
-		set->tr->gate = set->tr->next;
+		bpf_tramp_gate_switch(set->tr, im);
 	world.switched++;
 	check_meanwhile();
 	return 0;
@@ -579,39 +564,30 @@ int bpf_tramp_body_switch(struct bpf_tramp_set *set)
 
 void bpf_tramp_body_commit(struct bpf_tramp_set *set)
 {
-	struct bpf_trampoline *tr = set->tr;
-	struct bpf_tramp_thunks *thunks, *tmp;
-	struct bpf_tramp_image *old = tr->cur;
+	struct bpf_tramp_image *im = set->tr->cur_image, *old = set->old_image;
 
 	CHECK(bpf_tramp_sets_mutex.held);
-	CHECK(set->prepared && tr->next);
-	tr->cur = tr->next;
-	tr->next = NULL;
-	image_activate(tr->cur);
-	if (tr->has_thunks) {
-		CHECK(tr->gate == tr->cur);
-		/* images are not followed here as closely as in the kernel */
-		list_for_each_entry_safe(thunks, tmp, &tr->blocks, list)
-			if (!thunks->nr_used && !thunks->gate)
-				thunks_free(thunks);
-		tr->nr_dead = 0;
-	} else if (set->kind == BPF_TRAMP_KIND_ENTRY) {
-		if (set->entry)
-			CHECK(set->entry->jump == tr->cur);
-		else
-			set->entry = tr->cur;
-	}
+	CHECK(set->prepared);
+	image_activate(im);
+	if (set->tr->gate)
+		CHECK(tr_gate(set->tr) == im);
+	else if (set->entry)
+		CHECK(set->entry->jump == im);
+	else if (set->kind == BPF_TRAMP_KIND_ENTRY)
+		set->entry = im;
 	if (old && old != set->entry)
 		image_put(old);
+	set->old_image = NULL;
 	check_meanwhile();
 }
 
 void bpf_tramp_body_abort(struct bpf_tramp_set *set)
 {
 	CHECK(bpf_tramp_sets_mutex.held);
-	CHECK(set->prepared && set->tr->next);
-	image_free(set->tr->next);
-	set->tr->next = NULL;
+	CHECK(set->prepared);
+	image_free(set->tr->cur_image);
+	set->tr->cur_image = set->old_image;
+	set->old_image = NULL;
 }
 
 void bpf_tramp_body_retire(struct bpf_tramp_set *set)
@@ -619,17 +595,18 @@ void bpf_tramp_body_retire(struct bpf_tramp_set *set)
 	struct bpf_trampoline *tr = set->tr;
 
 	CHECK(bpf_tramp_sets_mutex.held);
-	CHECK(tr->cur && !tr->next);
+	CHECK(tr->cur_image && !set->old_image);
 	CHECK(!tr->nr_thunks);
 	/* single programs wait until this is done */
 	if (tr->fn)
 		CHECK(bpf_tramp_ip_is_site(tr->fn->ip));
-	tr->gate = NULL;
-	image_put(tr->cur);
-	if (set->entry && set->entry != tr->cur)
+	if (tr->gate)
+		bpf_tramp_gate_switch(tr, NULL);
+	image_put(tr->cur_image);
+	if (set->entry && set->entry != tr->cur_image)
 		image_put(set->entry);
 	set->entry = NULL;
-	tr->cur = NULL;
+	tr->cur_image = NULL;
 	check_meanwhile();
 }
 
@@ -639,121 +616,117 @@ unsigned long bpf_tramp_set_addr(struct bpf_tramp_set *set)
 
 	CHECK(!bpf_tramp_set_has_thunks(set));
 	if (!im)
-		im = set->tr->next ?: set->tr->cur;
+		im = set->tr->cur_image;
 	CHECK(im);
 	return (unsigned long)im;
 }
 
 /*
- * Thunks and cookies
+ * Memory that is executed: thunks are as they were written, and not seen before.
  */
 
-struct bpf_tramp_thunks *bpf_tramp_thunks_alloc(struct bpf_tramp_set *set, u32 nr)
+void *arch_alloc_bpf_trampoline(unsigned int size)
 {
-	struct bpf_trampoline *tr = set->tr;
-	struct bpf_tramp_thunks *thunks;
+	void *image;
 
-	CHECK(bpf_tramp_sets_mutex.held);
-	CHECK(tr->has_thunks && nr);
+	CHECK(size && size % sizeof(struct thunk) == 0);
 	if (should_fail())
 		return NULL;
-	thunks = calloc(1, sizeof(*thunks) + nr * sizeof(thunks->thunks[0]));
-	CHECK(thunks);
-	thunks->tr = tr;
-	thunks->max = nr;
-	world.next_block = world.next_block % 1000000 + 1;
-	thunks->id = world.next_block;
-	thunks->gate = !tr->gate;
-	if (thunks->gate)
-		tr->gate = tr->next ?: tr->cur;
-	CHECK(tr->gate);
-	list_add(&thunks->list, &tr->blocks);
+	image = calloc(1, size);
+	CHECK(image);
 	world.nr_blocks++;
-	return thunks;
+	return image;
 }
 
-void bpf_tramp_thunks_add(struct bpf_tramp_thunks *thunks, struct bpf_tramp_set *set,
-			  const struct bpf_tramp_site *site)
-{
-	struct thunk *thunk = &thunks->thunks[thunks->nr++];
-
-	CHECK(thunks->nr <= thunks->max && !thunks->written && set->tr == thunks->tr);
-	CHECK(site->nr);
-	thunk->nr = site->nr;
-	thunk->ip = site->ip;
-	thunk->calls_orig = set->kind == BPF_TRAMP_KIND_ORIG;
-}
-
-/* The number of the block and that of the thunk */
-unsigned long bpf_tramp_thunks_get(const struct bpf_tramp_thunks *thunks, u32 i)
-{
-	CHECK(i < thunks->nr && thunks->written);
-	return thunks->id * MAX_FNS + i;
-}
-
-unsigned long bpf_tramp_thunk_addr(const struct bpf_tramp_set *set, unsigned long thunk)
-{
-	struct bpf_tramp_thunks *thunks;
-
-	list_for_each_entry(thunks, &set->tr->blocks, list)
-		if (thunks->id == thunk / MAX_FNS)
-			return (unsigned long)&thunks->thunks[thunk % MAX_FNS];
-	CHECK(0);
-	return 0;
-}
-
-int bpf_tramp_thunks_write(struct bpf_tramp_thunks *thunks)
+void arch_free_bpf_trampoline(void *image, unsigned int size)
 {
 	u32 i;
 
-	CHECK(thunks->nr == thunks->max);
+	for (i = 0; i < world.nr_fns; i++)
+		CHECK(world.fns[i].branch - (unsigned long)image >= size);
+	world.nr_blocks--;
+	free(image);
+}
+
+int bpf_jit_charge_modmem(u32 size)
+{
 	if (should_fail())
-		return -ENOMEM;
-	thunks->written = true;
-	thunks->nr_used = thunks->nr;
-	for (i = 0; i < thunks->nr; i++)
-		thunks->thunks[i].used = true;
+		return -EPERM;
+	world.charged += size;
 	return 0;
 }
 
-/* Nothing has branched to them. */
-void bpf_tramp_thunks_free(struct bpf_tramp_thunks *thunks)
+void bpf_jit_uncharge_modmem(u32 size)
 {
-	u32 i;
-
-	CHECK(!thunks->written || thunks->nr_used == thunks->nr);
-	for (i = 0; i < world.nr_fns; i++)
-		CHECK(world.fns[i].branch < (unsigned long)thunks->thunks ||
-		      world.fns[i].branch >= (unsigned long)(thunks->thunks + thunks->nr));
-	if (thunks->gate)
-		thunks->tr->gate = NULL;
-	for (i = 0; i < thunks->nr; i++)
-		thunks->thunks[i].used = false;
-	thunks_free(thunks);
+	CHECK(world.charged >= size);
+	world.charged -= size;
 }
 
-void bpf_tramp_thunk_put(struct bpf_tramp_set *set, unsigned long nr)
+void *bpf_arch_text_copy(void *dst, void *src, size_t len)
 {
-	unsigned long addr = bpf_tramp_thunk_addr(set, nr);
-	struct thunk *thunk = thunk_find(addr);
-	struct bpf_tramp_thunks *thunks;
-	u32 i;
-
-	CHECK(thunk && thunk->used && thunk_tr(thunk) == set->tr);
-	for (i = 0; i < world.nr_fns; i++)
-		CHECK(world.fns[i].branch != addr);
-	thunk->used = false;
-	list_for_each_entry(thunks, &set->tr->blocks, list)
-		if (thunk >= thunks->thunks && thunk < thunks->thunks + thunks->nr)
-			break;
-	if (!--thunks->nr_used && !thunks->gate)
-		set->tr->nr_dead += thunks->nr;
+	if (should_fail())
+		return ERR_PTR(-EINVAL);
+	return memcpy(dst, src, len);
 }
 
-bool bpf_tramp_thunks_are_wasted(struct bpf_tramp_set *set)
+void bpf_image_ksym_init(void *image, unsigned int size, struct bpf_ksym *ksym)
 {
-	return set->tr && set->tr->nr_dead > set->tr->nr_thunks;
+	ksym->start = (unsigned long)image;
+	CHECK(ksym->name);
 }
+
+void bpf_ksym_add(struct bpf_ksym *ksym)
+{
+	world.nr_ksyms++;
+}
+
+void bpf_ksym_del(struct bpf_ksym *ksym)
+{
+	world.nr_ksyms--;
+}
+
+void arch_bpf_thunks_ksym(struct bpf_ksym *ksym)
+{
+}
+
+void perf_event_ksymbol(u16 type, u64 addr, u32 len, bool unregister, const char *name)
+{
+	world.nr_events += unregister ? -1 : 1;
+}
+
+unsigned int arch_bpf_thunk_size(void)
+{
+	return sizeof(struct thunk);
+}
+
+void arch_bpf_gate_write(void *rw, void *gate, const struct bpf_tramp_image *im)
+{
+	struct thunk *thunk = rw;
+
+	CHECK(im);
+	memset(thunk, 0, sizeof(*thunk));
+	thunk->to = im;
+}
+
+void arch_bpf_gate_switch(void *gate, const struct bpf_tramp_image *im)
+{
+	CHECK(gate);
+	((struct thunk *)gate)->to = im;
+}
+
+void arch_bpf_thunk_write(void *rw, void *thunk, void *gate, bool call_orig,
+			  unsigned long ip, unsigned long func, u32 nr)
+{
+	struct thunk *to = rw;
+
+	CHECK(nr && thunk != gate);
+	CHECK(func == ip - fn_by_ip(ip)->class.ip_off);
+	*to = (struct thunk){ .calls_orig = call_orig, .nr = nr, .ip = ip, .gate = gate };
+}
+
+/*
+ * Cookies
+ */
 
 void bpf_tramp_tidy_later(void)
 {
@@ -850,7 +823,7 @@ int bpf_tramp_batch_run(struct bpf_tramp_batch *batch, enum bpf_tramp_batch_op o
 	for (i = 0; i < batch->nr; i++) {
 		fn = batch->sites[i].fn;
 		addr = batch->sites[i].addr;
-		im = thunk_find(addr) ? thunk_tr((struct thunk *)addr)->gate : (void *)addr;
+		im = thunk_find(addr) ? tr_gate(branch_tr(addr)) : (void *)addr;
 		CHECK(im->state != IMAGE_IN_FLIGHT);
 		switch (op) {
 		case BPF_TRAMP_BATCH_ADD:
