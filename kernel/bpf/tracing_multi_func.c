@@ -189,7 +189,7 @@ static int func_check_namesakes(const struct bpf_tracing_multi_funcs *funcs,
 				const struct bpf_tracing_multi_btf *obj)
 {
 	u32 name_off = btf_type_by_id(obj->btf, req->btf_id)->name_off;
-	struct bpf_tramp_req other = *req;
+	struct bpf_tramp_class other;
 	const struct btf_type *t;
 	int step;
 	u32 id;
@@ -205,9 +205,8 @@ static int func_check_namesakes(const struct bpf_tracing_multi_funcs *funcs,
 				continue;
 			if (!bpf_check_attach_btf_id_multi(NULL, funcs->link->link.prog,
 							   obj->btf, id, &info)) {
-				bpf_tramp_class_init(&other.class, &info.fmodel, req->ip,
-						     req->addr);
-				if (!memcmp(&other.class, &req->class, sizeof(other.class)))
+				bpf_tramp_class_init(&other, &info.fmodel, req->ip, req->addr);
+				if (!memcmp(&other, &req->class, sizeof(other)))
 					continue;
 			}
 			return bpf_tracing_multi_refuse(funcs, req, -EADDRNOTAVAIL,

@@ -232,10 +232,10 @@ static int link_attach(struct bpf_tracing_multi_funcs *funcs, struct bpf_verifie
 	bool cookies = multi->cookies && multi->link.prog->call_attach_cookie;
 	int aliases, err;
 
+	err = bpf_tracing_multi_funcs_check(funcs);
 	/* converted arguments are for struct_ops only */
 	if (WARN_ON_ONCE(bpf_prog_has_arena_ctx_arg(multi->link.prog)))
-		return -EOPNOTSUPP;
-	err = bpf_tracing_multi_funcs_check(funcs);
+		err = err ?: -EOPNOTSUPP;
 	if (!err)
 		err = bpf_tramp_sets_attach(&multi->link, &multi->tuples, funcs->reqs, funcs->cnt,
 					    cookies, funcs->skip);

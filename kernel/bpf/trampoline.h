@@ -53,7 +53,7 @@ struct bpf_trampoline *bpf_trampoline_alloc_set(const struct btf_func_model *m,
 struct bpf_trampoline *bpf_trampoline_find_live(unsigned long ip);
 
 struct bpf_tramp_image *bpf_trampoline_generate(struct bpf_trampoline *tr);
-int bpf_trampoline_add_prog(struct bpf_trampoline *tr, struct bpf_tramp_node *node, int cnt);
+int bpf_trampoline_add_prog(struct bpf_trampoline *tr, struct bpf_tramp_node *node);
 void bpf_trampoline_del_prog(struct bpf_trampoline *tr, struct bpf_tramp_node *node);
 void bpf_trampoline_skip_link(struct bpf_link *link);
 

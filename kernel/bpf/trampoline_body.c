@@ -100,7 +100,7 @@ bool bpf_tramp_tr_has_own_progs(struct bpf_trampoline *tr)
 }
 
 /**
- * bpf_tramp_tr_has_room - would bpf_tramp_tr_add() take a program?
+ * bpf_tramp_tr_has_room - would bpf_trampoline_add_prog() take a program?
  * @tr: the trampoline
  * @prog: the program
  *
@@ -119,18 +119,6 @@ int bpf_tramp_tr_has_room(const struct bpf_trampoline *tr, const struct bpf_prog
 			if (node->link->prog == prog)
 				return -EBUSY;
 	return 0;
-}
-
-/**
- * bpf_tramp_tr_add - add a link's program to a trampoline's programs
- * @tr: the trampoline
- * @node: the program
- *
- * Return: 0, -EBUSY if it is there already, -E2BIG if there is no place.
- */
-int bpf_tramp_tr_add(struct bpf_trampoline *tr, struct bpf_tramp_node *node)
-{
-	return bpf_trampoline_add_prog(tr, node, bpf_trampoline_nr_progs(tr));
 }
 
 /**

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * A change: what a link that attaches, tidying, and a livepatch do to sets. Each
- * of them only says which sites go where, and which sets have another list of
+ * A change: what a link that attaches, tidying, a livepatch and a single program do
+ * to sets. Each of them only says which sites go where, and which sets have another list of
  * programs; it is carried out here, in the same steps for all:
  *
  *   prepare   generates bodies, and thunks for the sites that move. Nothing that

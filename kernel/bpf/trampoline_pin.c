@@ -59,7 +59,8 @@ static int site_leave(struct bpf_tramp_site *site, struct bpf_tramp_set *to)
  * Context: may sleep; @tr's lock is held, and bpf_tramp_sets_mutex.
  * Return: 0, also if there is nothing to do; or an error, with all as it was: -EBUSY if
  *         the function has another dedicated trampoline (by another BTF id) or @tr is
- *         for another model; -ENOMEM, or what ftrace returned.
+ *         for another model; -E2BIG if @tr could get no program beside those of links;
+ *         -ENOMEM, or what ftrace returned.
  */
 int bpf_tramp_pin(struct bpf_trampoline *tr)
 {
@@ -79,6 +80,8 @@ int bpf_tramp_pin(struct bpf_trampoline *tr)
 	bpf_tramp_tr_class(tr, &class);
 	if (!bpf_tramp_class_equal(&class, &site->set->class))
 		return -EBUSY;
+	if (bpf_trampoline_nr_progs(site->set->tr) >= BPF_MAX_TRAMP_LINKS)
+		return -E2BIG;
 	class.pin = tr;
 	set = bpf_tramp_set_derive(&class, BPF_TRAMP_KIND_ALONE, site->set, site);
 	return set ? site_leave(site, set) : -ENOMEM;
@@ -104,8 +107,9 @@ bool bpf_tramp_unpin(struct bpf_trampoline *tr)
 	lockdep_assert_held(&bpf_tramp_sets_mutex);
 	bpf_tramp_set_mark_untidy(tr->set);
 	list_move(&tr->set->work, &one);
-	if (bpf_tramp_tidy_sets(&one))
-		bpf_tramp_tidy_later();
+	bpf_tramp_tidy_sets(&one);
+	/* if that failed; and the site's old thunk may be one wasted too many */
+	bpf_tramp_tidy_later();
 	return true;
 }
 

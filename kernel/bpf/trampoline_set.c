@@ -77,6 +77,22 @@ struct bpf_tramp_set *bpf_tramp_set_find(const struct bpf_tramp_class *class,
 }
 
 /**
+ * bpf_tramp_set_find_wasted - find a set whose sites are better off with new thunks
+ *
+ * Return: a set of the table, or NULL.
+ */
+struct bpf_tramp_set *bpf_tramp_set_find_wasted(void)
+{
+	struct bpf_tramp_set *set;
+	int bucket;
+
+	hash_for_each(sets, bucket, set, hash_node)
+		if (bpf_tramp_thunks_are_wasted(set))
+			return set;
+	return NULL;
+}
+
+/**
  * bpf_tramp_set_insert - put a set where its class and links belong in the table
  * @set: the set
  */
@@ -126,12 +142,11 @@ enum bpf_tramp_kind bpf_tramp_link_kind(const struct bpf_link *link,
  * bpf_tramp_set_fits - is a set of the kind that its links need, and of no higher one?
  * @set: the set
  *
- * Return: true if so, or if it is for one site; false if most of its thunks are wasted.
+ * Return: true if so, or if it is for one site.
  */
 bool bpf_tramp_set_fits(const struct bpf_tramp_set *set)
 {
-	return set->kind == BPF_TRAMP_KIND_ALONE ||
-	       (set->kind == tuples_kind(&set->tuples) && !bpf_tramp_thunks_are_wasted(set));
+	return set->kind == BPF_TRAMP_KIND_ALONE || set->kind == tuples_kind(&set->tuples);
 }
 
 /**
@@ -243,9 +258,9 @@ struct bpf_tramp_set *bpf_tramp_set_derive(const struct bpf_tramp_class *class,
 }
 
 /**
- * bpf_tramp_set_twin - make the set of the table that all sites of an untidy one go to
+ * bpf_tramp_set_twin - make the set of the table that all sites of another go to
  * @class: of these sites
- * @set: the untidy set
+ * @set: that set
  * @site: one of them
  * @alone: it may be made for one site
  *
@@ -284,7 +299,7 @@ int bpf_tramp_set_load(struct bpf_tramp_set *set)
 	list_for_each_entry_reverse(t, &set->tuples, set_node) {
 		if (!hlist_unhashed(&t->node.tramp_hlist))
 			continue;
-		err = bpf_tramp_tr_add(set->tr, &t->node);
+		err = bpf_trampoline_add_prog(set->tr, &t->node);
 		if (err)
 			return err;
 	}

@@ -65,7 +65,7 @@
  *
  * A set is in one of these states. Only a change goes from one to another, but for
  * what makes sets untidy (a link, a dedicated trampoline's last program or a livepatch
- * that goes), and a dedicated trampoline that gets its first program.
+ * that goes).
  *
  *   state    live  stale  in table
  *   empty    no    no     yes       its sites are new, and run nothing yet
@@ -262,8 +262,8 @@ int bpf_tramp_sets_leave(bool (*in)(unsigned long ip, void *data), void *data);
 
 /*
  * What the engine needs of the rest of the kernel: trampolines and their
- * images, and the patching of sites. trampoline_{shared,thunk,body,work}.c have
- * the kernel's, the user-space test its own.
+ * images, and the patching of sites. trampoline_{shared,body,work}.c have the
+ * kernel's, the user-space test its own.
  */
 enum bpf_tramp_batch_op {
 	BPF_TRAMP_BATCH_ADD,
@@ -301,7 +301,6 @@ void bpf_tramp_class_init(struct bpf_tramp_class *class, const struct btf_func_m
 void bpf_tramp_tr_class(struct bpf_trampoline *tr, struct bpf_tramp_class *class);
 bool bpf_tramp_tr_has_own_progs(struct bpf_trampoline *tr);
 int bpf_tramp_tr_has_room(const struct bpf_trampoline *tr, const struct bpf_prog *prog);
-int bpf_tramp_tr_add(struct bpf_trampoline *tr, struct bpf_tramp_node *node);
 
 int bpf_tramp_body_prepare(struct bpf_tramp_set *set);
 int bpf_tramp_body_switch(struct bpf_tramp_set *set);

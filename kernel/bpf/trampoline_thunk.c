@@ -9,8 +9,7 @@
  *
  * A function that a thunk has called returns to it, and holds a reference on the
  * image that is to run then. So thunks go when all images of their set have gone.
- * When sites have left more thunks than are in use, tidying moves the others to a
- * new set.
+ * When sites have left more thunks than are in use, the others move to a new set.
  */
 #include "trampoline_set_internal.h"
 
@@ -73,7 +72,6 @@ static unsigned int thunks_offset(const struct bpf_tramp_thunks *thunks, u32 i)
  */
 struct bpf_tramp_thunks *bpf_tramp_thunks_alloc(struct bpf_tramp_set *set, u32 nr)
 {
-	struct bpf_tramp_image *im = set->old_image ?: set->tr->cur_image;
 	struct bpf_tramp_gate *gate = set->tr->gate;
 	struct bpf_tramp_thunks *thunks;
 
@@ -92,7 +90,7 @@ struct bpf_tramp_thunks *bpf_tramp_thunks_alloc(struct bpf_tramp_set *set, u32 n
 		goto out_uncharge;
 	if (thunks->gate) {
 		gate->image = thunks->image;
-		arch_bpf_gate_write(thunks->rw, gate->image, im);
+		arch_bpf_gate_write(thunks->rw, gate->image, set->tr->cur_image);
 	}
 	return thunks;
 

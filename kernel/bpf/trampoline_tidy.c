@@ -73,14 +73,10 @@ static int tidy_twin(struct bpf_tramp_change *ch, const struct bpf_tramp_class *
 static int tidy_elect(struct bpf_tramp_change *ch, struct bpf_tramp_set *set)
 {
 	bool alone = set->kind == BPF_TRAMP_KIND_ALONE, joins;
-	bool wasted = bpf_tramp_thunks_are_wasted(set);
 	struct bpf_tramp_class class;
 	struct bpf_tramp_set *leader;
 
 	tidy_class(set, &class);
-	/* it leads no longer, but others may come along to the twin */
-	if (wasted)
-		hash_del(&set->hash_node);
 	leader = bpf_tramp_set_find(&class, &set->tuples);
 	if (leader == set)
 		return 0;
@@ -89,11 +85,11 @@ static int tidy_elect(struct bpf_tramp_change *ch, struct bpf_tramp_set *set)
 	joins = leader && leader->kind == BPF_TRAMP_KIND_ALONE &&
 		!bpf_tramp_class_is_own(&class);
 	if (memcmp(&class, &set->class, sizeof(class)) || !bpf_tramp_set_fits(set))
-		return leader && !joins ? 0 : tidy_twin(ch, &class, set, !joins && !wasted);
+		return leader && !joins ? 0 : tidy_twin(ch, &class, set, !joins);
 	if (alone && leader)
 		return joins ? tidy_twin(ch, &class, set, false) : 0;
 	if (leader && !joins) {
-		if (leader->nr_sites >= set->nr_sites && bpf_tramp_set_fits(leader))
+		if (leader->nr_sites >= set->nr_sites)
 			return 0;
 		hash_del(&leader->hash_node);
 	}
@@ -108,17 +104,18 @@ static int tidy_move(struct bpf_tramp_change *ch, struct bpf_tramp_set *set)
 	struct bpf_tramp_class class;
 	struct bpf_tramp_move *move;
 
+	if (!set->nr_sites)
+		return 0;
 	if (!set_is_dead(set)) {
 		tidy_class(set, &class);
 		leader = bpf_tramp_set_find(&class, &set->tuples);
 		/* a livepatch has come or gone since it was looked for */
-		if (!leader)
+		if (!leader || (leader != set && leader->kind == BPF_TRAMP_KIND_ALONE &&
+				leader->func != first_site(set)->ip - class.ip_off))
 			return -EAGAIN;
 	}
 	/* without an entry, a new body is a new address */
 	if (leader == set && (!set->stale || set->kind != BPF_TRAMP_KIND_ALONE))
-		return 0;
-	if (!set->nr_sites)
 		return 0;
 	move = bpf_tramp_move_add(ch, set, leader);
 	if (!move)
@@ -197,6 +194,27 @@ int bpf_tramp_tidy(void)
 	return ret;
 }
 
+/* All sites of a set move to new thunks. It is as good as before if that fails. */
+static int tidy_renew(struct bpf_tramp_set *set)
+{
+	struct bpf_tramp_set *twin = bpf_tramp_set_twin(&set->class, set, first_site(set), false);
+	struct bpf_tramp_change ch;
+	struct bpf_tramp_move *move;
+
+	if (!twin)
+		return -ENOMEM;
+	bpf_tramp_change_init(&ch, NULL);
+	tidy_add(&ch, set);
+	tidy_add(&ch, twin);
+	move = bpf_tramp_move_add(&ch, set, twin);
+	if (!move) {
+		bpf_tramp_change_abort(&ch);
+		return -ENOMEM;
+	}
+	bpf_tramp_move_all(move);
+	return bpf_tramp_change_run(&ch);
+}
+
 /**
  * bpf_tramp_detach - stop the program of a link, and drop its tuples
  * @link: the link
@@ -240,15 +258,23 @@ void bpf_tramp_sets_detach(struct bpf_link *link, struct list_head *tuples)
  *
  * Sets that have become equal are merged, functions that no link covers leave
  * ftrace, and bodies are generated without the programs that are gone. After an
- * error the rest is for the next call.
+ * error the rest is for the next call. Sets most of whose thunks are wasted are
+ * renewed, if there is the memory.
  *
  * Context: may sleep; takes bpf_tramp_sets_mutex.
  * Return: 0, also if there was nothing to do; -ENOMEM, or what ftrace returned.
  */
 int bpf_tramp_sets_tidy(void)
 {
+	struct bpf_tramp_set *set;
+	int err;
+
 	guard(mutex)(&bpf_tramp_sets_mutex);
-	return bpf_tramp_tidy();
+	err = bpf_tramp_tidy();
+	do {
+		set = bpf_tramp_set_find_wasted();
+	} while (set && !tidy_renew(set));
+	return err;
 }
 
 static bool set_has(const struct bpf_tramp_set *set, bool (*in)(unsigned long ip, void *data),

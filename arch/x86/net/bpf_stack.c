@@ -13,7 +13,7 @@
  * arch_bpf_task_sp - where the stack of a task begins
  * @t: the task, which does not run
  *
- * Return: the stack pointer. If the task runs after all it is that of its last switch.
+ * Return: the stack pointer at its last switch.
  */
 unsigned long arch_bpf_task_sp(const struct task_struct *t)
 {

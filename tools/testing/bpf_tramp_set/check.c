@@ -415,7 +415,6 @@ static void ops_begin(void)
 		fn->old_branch = fn->branch;
 		fn->old_set = site ? site->set : NULL;
 		fn->old_kind = site ? site->set->kind : 0;
-		fn->old_wasted = site && bpf_tramp_thunks_are_wasted(site->set);
 	}
 	before.tidied = list_empty(&bpf_tramp_untidy);
 	before.mem = mem_total;
@@ -428,16 +427,22 @@ static void ops_begin(void)
 	world.generated = 0;
 }
 
+/* Does it have thunks, none of which a site has left? */
+static bool set_is_new(const struct bpf_tramp_set *set)
+{
+	return set->tr->gate && set->tr->gate->nr == set->nr_sites;
+}
+
 /*
  * No more sites than necessary have been repatched. Where an attach has split a
  * set all but its largest piece have moved, where a detach has merged sets all
- * but the sites of the largest; of those whose kind does. Sets whose thunks are
- * mostly wasted may be moved.
+ * but the sites of the largest; of those whose kind does. Or all of them, to new
+ * thunks.
  */
 static void check_moves(bool attach)
 {
 	struct bpf_tramp_set *whole[MAX_FNS] = {}, *piece[MAX_FNS] = {};
-	u32 i, j, k, size, most, kept, nr, moved;
+	u32 i, j, k, size, most, nr, moved;
 	bool done[MAX_FNS] = {}, same[MAX_FNS] = {};
 	struct bpf_tramp_site *site;
 	struct fn *fn;
@@ -456,7 +461,6 @@ static void check_moves(bool attach)
 			continue;
 		size = 0;
 		most = 0;
-		kept = 0;
 		moved = 0;
 		for (j = i; j < world.nr_fns; j++) {
 			if (whole[j] != whole[i])
@@ -470,18 +474,16 @@ static void check_moves(bool attach)
 			}
 			size += nr;
 			most = same[j] && nr > most ? nr : most;
-			if (same[j] && !world.fns[j].old_wasted && nr > kept)
-				kept = nr;
 		}
-		CHECK(moved == size - most || (!attach && moved == size - kept));
+		CHECK(moved == size - most || (!attach && moved == size && set_is_new(whole[i])));
 	}
 }
 
 /*
  * An attach that failed left all as it was: check_all() sees that the lists are
  * the same, here it is the entries, too. Where it failed after sites had been
- * moved that are alone, or for their kind, @kind, or as they are few, or from more thunks
- * than are left, they come back to new ones.
+ * moved that are alone, or for their kind, @kind, or as they are few, they come back to
+ * new ones.
  */
 static void check_undone(bool kind)
 {
@@ -495,11 +497,12 @@ static void check_undone(bool kind)
 	for (fn = world.fns; fn < world.fns + world.nr_fns; fn++) {
 		site = bpf_tramp_site_find_ip(fn->ip);
 		if (world.sites_moved && (fn->nr_own || kind || few_sites ||
-					  fn->old_kind > BPF_TRAMP_KIND_ENTRY ||
 					  (site && site->set->kind == BPF_TRAMP_KIND_ALONE)))
 			continue;
 		CHECK(fn->old_set == (site ? site->set : NULL));
-		CHECK(fn->branch == fn->old_branch);
+		/* back in its set, by a thunk that may be another one */
+		if (!world.sites_moved || !site || !site->thunk)
+			CHECK(fn->branch == fn->old_branch);
 	}
 	if (changed)
 		return;

@@ -708,6 +708,27 @@ static void test_one_stuck(void)
 	end_stuck(4, 0x81);
 }
 
+static void test_wasted_stuck(void)
+{
+	test_begin("a set keeps its wasted thunks, and its sites, if one cannot be patched");
+	world_init(8, 1, 12);
+	links_init_kinds(5, 0, 0, 0x1);
+	CHECK(!attach_mask(0, 0xff, 0));
+	CHECK(!attach_mask(1, 0x0f, 0));
+	CHECK(!attach_mask(2, 0x10, 0));
+	world.stuck = &world.fns[7];
+	op_stop(links[2]);
+	op_tidy();
+	CHECK(nr_sets() == 2 && world.sites_moved == 1);
+	CHECK(!attach_mask(3, 0xf0, 0));
+	CHECK(!world.sites_moved);
+	world.stuck = NULL;
+	op_stop(links[3]);
+	op_tidy();
+	CHECK(nr_sets() == 2 && world.sites_moved == 4);
+	test_end();
+}
+
 static void test_alone_stuck(void)
 {
 	test_begin("a site alone whose equal is stuck is in a tidy set");
@@ -779,7 +800,7 @@ static void test_flip(bool on)
 		world_init(4, 1, 12);
 		links_init(2, 0, 0);
 		CHECK(!op_ipmodify(fn, !on));
-		CHECK(!attach_mask(0, 0x2, 0));
+		CHECK(!attach_mask(0, 0x6, 0));
 		CHECK(!attach_mask(1, 0x2, 0));
 		if (on)
 			CHECK(!op_ipmodify(fn, false));
@@ -830,6 +851,7 @@ static void test_directed(void)
 	test_late_livepatch();
 	test_leave();
 	test_one_stuck();
+	test_wasted_stuck();
 	test_alone_stuck();
 	test_stuck_twin();
 	test_no_bodies();

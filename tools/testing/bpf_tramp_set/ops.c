@@ -46,7 +46,7 @@ static bool attach_may_return(struct bpf_link *link, int err)
 		differ |= !!memcmp(&a->class, &fn->class, sizeof(a->class));
 		for (b = a + 1; b < end; b++)
 			differ |= a->ip == b->ip && a->cookie != b->cookie;
-		full |= fn->nr >= world.max_progs;
+		full |= fn->nr >= max_progs;
 		for (i = 0; i < fn->nr; i++)
 			linked |= fn->model[i].link->prog == link->prog;
 	}
@@ -72,7 +72,7 @@ static int req_expect(struct bpf_link *link, const struct bpf_tramp_req *req)
 		return -EINVAL;
 	if (link->want & (1U << (fn - world.fns)))
 		return -EEXIST;
-	if (fn->nr >= world.max_progs)
+	if (fn->nr >= max_progs)
 		return -E2BIG;
 	for (i = 0; i < fn->nr; i++)
 		if (fn->model[i].link->prog == link->prog)
@@ -268,7 +268,7 @@ static int single_prepare(struct single *s)
 	err = s->sets ? bpf_tramp_pin(s->tr) : 0;
 	if (err)
 		return err;
-	err = bpf_tramp_tr_add(s->tr, &s->fn->own_node[s->slot]);
+	err = bpf_trampoline_add_prog(s->tr, &s->fn->own_node[s->slot]);
 	if (err)
 		goto out_unpin;
 	s->tr->nr_own++;
@@ -312,7 +312,7 @@ static void single_commit(struct single *s)
 static int single_attach(struct single *s)
 {
 	struct bpf_link *link = &s->fn->own_link[s->slot];
-	bool tidied = list_empty(&bpf_tramp_untidy), full = s->fn->nr >= world.max_progs;
+	bool tidied = list_empty(&bpf_tramp_untidy), full = s->fn->nr >= max_progs;
 	int err;
 
 	ops_begin();
@@ -393,7 +393,7 @@ static void op_single_off(struct single *singles, u32 nr)
 		bpf_trampoline_put(s->tr);
 		check_meanwhile();
 	}
-	CHECK(list_empty(&bpf_tramp_untidy) || world.tidy_later || !tidied);
+	CHECK(list_empty(&bpf_tramp_untidy) || (fault.fired && world.tidy_later) || !tidied);
 	if (world.tidy_later)
 		tidy_and_check();
 	world.tidy_later = false;

@@ -56,6 +56,10 @@ bool should_fail(void);
 extern u32 few_sites;
 #define BPF_TRAMP_FEW_SITES	few_sites
 
+/* And how many programs a trampoline can have. */
+extern u32 max_progs;
+#define BPF_MAX_TRAMP_LINKS	max_progs
+
 /* Memory: what is allocated is counted by type, to be compared with the model. */
 enum mem_type {
 	MEM_SET,
@@ -172,14 +176,6 @@ static inline void mutex_lock(struct mutex *mutex)
 	mutex->held = true;
 }
 
-static inline bool mutex_trylock(struct mutex *mutex)
-{
-	if (mutex->held)
-		return false;
-	mutex->held = true;
-	return true;
-}
-
 static inline void mutex_unlock(struct mutex *mutex)
 {
 	CHECK(mutex->held);
@@ -211,8 +207,6 @@ static inline void guard_spinlock(int *lock)
 
 #define guard_mutex(ptr)						\
 	__attribute__((cleanup(guard_mutex_end))) struct mutex *guarded = guard_mutex_begin(ptr)
-
-struct work_struct;
 
 /* Table by number */
 #define XA_SIZE	64
@@ -377,6 +371,11 @@ struct bpf_trampoline {
 	u32 nr_seen;
 };
 
+static inline int bpf_trampoline_nr_progs(const struct bpf_trampoline *tr)
+{
+	return tr->nr_progs;
+}
+
 #include "../../../kernel/bpf/trampoline_set.h"
 
 #define CONFIG_BPF_TRAMPOLINE_SETS	1
@@ -421,6 +420,7 @@ void bpf_tramp_gate_free(struct bpf_trampoline *tr);
 struct bpf_trampoline *bpf_trampoline_find_live(unsigned long ip);
 bool bpf_trampoline_ip_is_modified(unsigned long ip);
 void bpf_trampoline_put(struct bpf_trampoline *tr);
+int bpf_trampoline_add_prog(struct bpf_trampoline *tr, struct bpf_tramp_node *node);
 void bpf_trampoline_del_prog(struct bpf_trampoline *tr, struct bpf_tramp_node *node);
 void bpf_trampoline_skip_link(struct bpf_link *link);
 void synchronize_rcu_tasks(void);

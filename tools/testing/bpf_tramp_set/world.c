@@ -81,7 +81,6 @@ struct fn {
 	unsigned long old_branch;
 	struct bpf_tramp_set *old_set;
 	enum bpf_tramp_kind old_kind;
-	bool old_wasted;
 };
 
 struct bpf_tramp_batch {
@@ -94,11 +93,11 @@ struct bpf_tramp_batch {
 };
 
 u32 few_sites;
+u32 max_progs;
 
 static struct {
 	struct fn fns[MAX_FNS];
 	u32 nr_fns;
-	u32 max_progs;
 	struct list_head trs;
 	struct list_head images;
 	u32 nr_trs;
@@ -249,14 +248,14 @@ static void fn_class(struct bpf_tramp_class *class, u32 nr)
 	class->ip_off = nr & 1 ? 4 : 0;
 }
 
-static void world_init(u32 nr_fns, u32 nr_classes, u32 max_progs)
+static void world_init(u32 nr_fns, u32 nr_classes, u32 max)
 {
 	struct fn *fn;
 	u32 i, j;
 
 	memset(world.fns, 0, sizeof(world.fns));
 	world.nr_fns = nr_fns;
-	world.max_progs = max_progs;
+	max_progs = max;
 	few_sites = 0;
 	for (i = 0; i < nr_fns; i++) {
 		fn = &world.fns[i];
@@ -456,7 +455,7 @@ int bpf_tramp_tr_has_room(const struct bpf_trampoline *tr, const struct bpf_prog
 {
 	struct bpf_tramp_node *other;
 
-	if (tr->nr_progs >= world.max_progs)
+	if (tr->nr_progs >= max_progs)
 		return -E2BIG;
 	hlist_for_each_entry(other, &tr->progs, tramp_hlist)
 		if (other->link->prog == prog)
@@ -464,7 +463,7 @@ int bpf_tramp_tr_has_room(const struct bpf_trampoline *tr, const struct bpf_prog
 	return 0;
 }
 
-int bpf_tramp_tr_add(struct bpf_trampoline *tr, struct bpf_tramp_node *node)
+int bpf_trampoline_add_prog(struct bpf_trampoline *tr, struct bpf_tramp_node *node)
 {
 	int err;
 

@@ -4,7 +4,8 @@
 # instruction count, the function tracer and kprobe.multi beside them. A table,
 # and JSON in build/results. ARGS: for `mfentry bench`.
 # bench.sh bars: only what the project promises, as a test.
-# bench.sh overlap: many links that overlap at random, by instruction count, with bars.
+# bench.sh overlap: many links that overlap, at random and by patterns, by instruction
+# count, with bars.
 set -euo pipefail
 # shellcheck source=lib.sh
 . "$(dirname "$0")/lib.sh"
@@ -100,7 +101,10 @@ measure_bars() {
 
 # The links are of all kinds.
 overlap_by_instructions() {
-	ICOUNT=1 on_kernel "$1" overlap overlap --unit instructions
+	local -x ICOUNT=1
+
+	on_kernel "$1" overlap overlap --unit instructions
+	on_kernel "$1" patterns overlap --patterns --unit instructions
 }
 
 compare() {
@@ -137,7 +141,8 @@ main() {
 	overlap)
 		side_by_side overlap_by_instructions
 		keep overlap overlap
-		compare_results --bars overlap
+		keep patterns patterns
+		compare_results --bars overlap patterns
 		;;
 	*) die "usage: bench.sh [bars|overlap]" ;;
 	esac

@@ -78,8 +78,17 @@ config_of() {
 	fi
 	grep -vF -f <(sed -n 's/^\(CONFIG_[A-Za-z0-9_]*=\).*/\1/p' "$own.config") "$common"
 	grep '^CONFIG_' "$own.config"
-	for f in "$own.Kconfig" "$own.patch"; do
+	for f in "$own.Kconfig" $(patches_of "$1"); do
 		[ ! -e "$f" ] || sed 's/^/# /' "$f"
+	done
+}
+
+# patches_of <which>: what only guests need, and is no part of the series.
+patches_of() {
+	local name
+
+	for name in $(config_says "$1" patch) "$1"; do
+		[ ! -e "$WORKSHOP/configs/$name.patch" ] || echo "$WORKSHOP/configs/$name.patch"
 	done
 }
 
@@ -120,16 +129,17 @@ copy_tree() {
 		rsync -rlp --update --omit-dir-times --delete-missing-args \
 			--files-from=- "$BUILD/$from/" "$to/"
 	mv "$state.new" "$state.copied"
-	own_patch "$1" "$to"
+	own_patches "$1" "$to"
 }
 
-# own_patch <which> <tree>: what only guests need, and is no part of the series.
-own_patch() {
-	local patch=$WORKSHOP/configs/$1.patch
+# own_patches <which> <tree>
+own_patches() {
+	local patch
 
-	[ -e "$patch" ] || return 0
-	! patch -d "$2" -p1 -R -s -f --dry-run -i "$patch" >/dev/null || return 0
-	patch -d "$2" -p1 -s -F0 -i "$patch" || die "$patch does not apply"
+	for patch in $(patches_of "$1"); do
+		! patch -d "$2" -p1 -R -s -f --dry-run -i "$patch" >/dev/null || continue
+		patch -d "$2" -p1 -s -F0 -i "$patch" || die "$patch does not apply"
+	done
 }
 
 # Trees that are configured for something else than tree.sh's two.

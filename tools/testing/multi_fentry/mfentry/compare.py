@@ -316,8 +316,13 @@ def check_others(checks, data):
                        "what it takes alone", MAX_OTHERS_ALONE)
 
 
+def overlap_what(data):
+    how = "by patterns" if data["kind"] == "patterns" else "at random"
+    return f"{data['links']} links to {number(data['functions'])} functions {how}"
+
+
 def check_overlap(checks, base, patched):
-    what = f"{patched['links']} links to {number(patched['functions'])} functions each"
+    what = overlap_what(patched)
     checks.at_least(f"{what}, attach", ratio(base["attach_ns"], patched["attach_ns"]),
                     MIN_OVERLAP_ATTACH)
     checks.at_least(f"{what}, close and tidy", ratio(base["detach_ns"], patched["detach_ns"]),
@@ -393,7 +398,7 @@ def parse_args():
 
 
 def load_pairs(files):
-    """Pairs of results by what they are: demo, bench, icount, hit, overlap."""
+    """Pairs of results by what they are."""
     pairs = {}
     for base_path, patched_path in zip(files[::2], files[1::2]):
         base, patched = load(base_path), load(patched_path)
@@ -402,7 +407,7 @@ def load_pairs(files):
             fail(f"{base_path} and {patched_path}: not the same measurement")
         if kind == "bench" and unit == "instructions":
             kind = "icount"
-        if kind not in ("demo", "bench", "icount", "hit", "overlap"):
+        if kind not in ("demo", "bench", "icount", "hit", "overlap", "patterns"):
             fail(f"{base_path}: nothing to compare in results of mfentry {kind}")
         if kind in pairs:
             fail(f"{base_path}: a second pair of {kind}")
@@ -444,8 +449,7 @@ def others_table(data):
 
 
 def overlap_table(base, patched, alone):
-    rows = [[f"{patched['links']} links to {number(patched['functions'])} of "
-             f"{number(patched['of'])} functions each", "base", "patched", "ratio"]]
+    rows = [[overlap_what(patched), "base", "patched", "ratio"]]
     for key, text in (("attach_ns", "attach"), ("detach_ns", "close and tidy")):
         rows.append([text, seconds(base[key]), seconds(patched[key]),
                      show_ratio(base[key], patched[key])])
@@ -460,8 +464,8 @@ def overlap_table(base, patched, alone):
 def show(pairs, alone):
     if "demo" in pairs:
         demo_table(*pairs["demo"], alone)
-    if "overlap" in pairs:
-        overlap_table(*pairs["overlap"], alone)
+    for name in sorted(pairs.keys() & {"overlap", "patterns"}):
+        overlap_table(*pairs[name], alone)
     if "bench" in pairs:
         bench_tables(*pairs["bench"], "by the clock", False, alone)
         memory_table(*pairs["bench"], alone)
@@ -478,9 +482,9 @@ def check(pairs, args, fexit, pattern, others):
     checks = Checks(args.alone)
     if "demo" in pairs:
         check_demo(checks, *pairs["demo"])
-    if "overlap" in pairs:
-        check_overlap(checks, *pairs["overlap"])
-    if set(pairs) - {"demo", "overlap"}:
+    for name in sorted(pairs.keys() & {"overlap", "patterns"}):
+        check_overlap(checks, *pairs[name])
+    if set(pairs) - {"demo", "overlap", "patterns"}:
         for name, function in (("bench", check_bench), ("icount", check_icount),
                                ("hit", check_hit)):
             if name in pairs:

@@ -37,6 +37,7 @@ static const char usage[] =
 "  others  how long single programs wait while links to all functions come and go\n"
 "    --repeat R        so many times (100)\n"
 "  overlap cost of 24 links to 2,000 functions each, at random\n"
+"    --patterns        of 64 links, by patterns of names, instead\n"
 "  pattern cost of attaching to *, beside that of its functions' ids\n"
 "\n"
 "  --json FILE         write the results there, - for standard output\n"
@@ -395,6 +396,7 @@ static void parse_options(int argc, char **argv)
 		{ "fexit", no_argument, NULL, 'x' },
 		{ "no-second", no_argument, NULL, '2' },
 		{ "no-split", no_argument, NULL, 'p' },
+		{ "patterns", no_argument, NULL, 'a' },
 		{ "unit", required_argument, NULL, 'u' },
 		{ "repeat", required_argument, NULL, 'r' },
 		{ "seconds", required_argument, NULL, 's' },
@@ -426,6 +428,9 @@ static void parse_options(int argc, char **argv)
 			break;
 		case 'p':
 			opt.no_split = true;
+			break;
+		case 'a':
+			opt.patterns = true;
 			break;
 		case 'u':
 			opt.unit = optarg;
