@@ -51,19 +51,6 @@ static void link_dealloc(struct bpf_link *link)
 	link_free(to_multi(link));
 }
 
-/* The ftrace location of one of the functions */
-static unsigned long link_ip(const struct bpf_tracing_multi_link *multi, u32 obj_id, u32 i)
-{
-	struct bpf_tramp_site *site;
-
-	if (multi->ips)
-		return multi->ips[i];
-	guard(mutex)(&bpf_tramp_sets_mutex);
-	site = bpf_tramp_site_find(obj_id, multi->ids[i]);
-	/* closed while its file is still open */
-	return site ? site->ip : 0;
-}
-
 /* Calls @fn for each function, by BTF object and id, until it returns an error. */
 static int link_for_each(struct bpf_tracing_multi_link *multi,
 			 int (*fn)(const struct bpf_tracing_multi_link *multi, u32 obj_id, u32 i,
@@ -85,6 +72,30 @@ static int link_for_each(struct bpf_tracing_multi_link *multi,
 	return 0;
 }
 
+static int ip_get(const struct bpf_tracing_multi_link *multi, u32 obj_id, u32 i, void *data)
+{
+	struct bpf_tramp_site *site = bpf_tramp_site_find(obj_id, multi->ids[i]);
+	unsigned long *ips = data;
+
+	/* closed while its file is still open */
+	ips[i] = site ? site->ip : 0;
+	return 0;
+}
+
+/* The ftrace locations of the functions, NULL if there is no memory. */
+static unsigned long *link_ips(struct bpf_tracing_multi_link *multi)
+{
+	unsigned long *ips = kvmalloc_objs(*ips, multi->cnt);
+
+	if (ips && multi->ips) {
+		memcpy(ips, multi->ips, multi->cnt * sizeof(*ips));
+	} else if (ips) {
+		guard(mutex)(&bpf_tramp_sets_mutex);
+		link_for_each(multi, ip_get, ips);
+	}
+	return ips;
+}
+
 /* The caller's arrays, NULL for those that it does not ask for */
 struct info_arrays {
 	u32 __user *ids;
@@ -92,7 +103,7 @@ struct info_arrays {
 	u64 __user *addrs;
 	u64 __user *cookies;
 	u32 cnt;
-	bool show_addrs;
+	unsigned long *ips;	/* NULL: not to be seen */
 };
 
 static int info_put(const struct bpf_tracing_multi_link *multi, u32 obj_id, u32 i, void *data)
@@ -106,7 +117,7 @@ static int info_put(const struct bpf_tracing_multi_link *multi, u32 obj_id, u32 
 		return -EFAULT;
 	if (to->obj_ids && put_user(obj_id, to->obj_ids + i))
 		return -EFAULT;
-	addr = to->addrs && to->show_addrs ? link_ip(multi, obj_id, i) : 0;
+	addr = to->ips ? to->ips[i] : 0;
 	if (to->addrs && put_user(addr, to->addrs + i))
 		return -EFAULT;
 	if (to->cookies && put_user(multi->cookies ? multi->cookies[i] : 0, to->cookies + i))
@@ -137,6 +148,7 @@ static int link_fill_info(const struct bpf_link *link, struct bpf_link_info *inf
 		.cnt = info->tracing_multi.count,
 	};
 	bool any = to.ids || to.obj_ids || to.addrs || to.cookies;
+	int err;
 
 	if (any && !to.cnt)
 		return -EINVAL;
@@ -147,28 +159,43 @@ static int link_fill_info(const struct bpf_link *link, struct bpf_link_info *inf
 	info->tracing_multi.btf_obj_id = link_obj_id(multi);
 	if (!any)
 		return 0;
-	to.show_addrs = kallsyms_show_value(current_cred());
-	return link_for_each(multi, info_put, &to);
+	if (to.addrs && kallsyms_show_value(current_cred())) {
+		to.ips = link_ips(multi);
+		if (!to.ips)
+			return -ENOMEM;
+	}
+	err = link_for_each(multi, info_put, &to);
+	kvfree(to.ips);
+	return err;
 }
 
 #ifdef CONFIG_PROC_FS
+struct fdinfo {
+	struct seq_file *seq;
+	unsigned long *ips;
+};
+
 static int fdinfo_show(const struct bpf_tracing_multi_link *multi, u32 obj_id, u32 i, void *data)
 {
-	seq_printf(data, "%u\t %u\t %llu\t %pS\n", obj_id, multi->ids[i],
+	const struct fdinfo *info = data;
+
+	seq_printf(info->seq, "%u\t %u\t %llu\t %pS\n", obj_id, multi->ids[i],
 		   multi->cookies ? multi->cookies[i] : 0,
-		   (void *)link_ip(multi, obj_id, i));
+		   (void *)(info->ips ? info->ips[i] : 0));
 	return 0;
 }
 
 static void link_show_fdinfo(const struct bpf_link *link, struct seq_file *seq)
 {
 	struct bpf_tracing_multi_link *multi = to_multi(link);
+	struct fdinfo info = { .seq = seq, .ips = link_ips(multi) };
 
 	seq_printf(seq, "attach_type:\t%u\n", link->attach_type);
 	seq_printf(seq, "cnt:\t%u\n", multi->cnt);
 	seq_printf(seq, "skipped:\t%u\n", multi->skipped);
 	seq_printf(seq, "%s\t %s\t %s\t %s\n", "obj-id", "btf-id", "cookie", "func");
-	link_for_each(multi, fdinfo_show, seq);
+	link_for_each(multi, fdinfo_show, &info);
+	kvfree(info.ips);
 }
 #endif
 
@@ -184,16 +211,16 @@ static const struct bpf_link_ops link_ops = {
 /* The link's arrays, for all functions: after the attach nothing may fail. */
 static struct bpf_tracing_multi_link *link_alloc(u32 cnt, bool cookies)
 {
-	struct bpf_tracing_multi_link *multi = kzalloc_obj(*multi);
+	struct bpf_tracing_multi_link *multi = kzalloc_obj(*multi, GFP_KERNEL_ACCOUNT);
 
 	if (!multi)
 		return NULL;
 	xa_init(&multi->btfs);
 	INIT_LIST_HEAD(&multi->tuples);
-	multi->ids = kvmalloc_objs(*multi->ids, cnt);
-	multi->ips = kvmalloc_objs(*multi->ips, cnt);
+	multi->ids = kvmalloc_objs(*multi->ids, cnt, GFP_KERNEL_ACCOUNT);
+	multi->ips = kvmalloc_objs(*multi->ips, cnt, GFP_KERNEL_ACCOUNT);
 	if (cookies)
-		multi->cookies = kvmalloc_objs(*multi->cookies, cnt);
+		multi->cookies = kvmalloc_objs(*multi->cookies, cnt, GFP_KERNEL_ACCOUNT);
 	if (multi->ids && multi->ips && (!cookies || multi->cookies))
 		return multi;
 	link_free(multi);
@@ -267,7 +294,7 @@ static int link_create(struct bpf_prog *prog, const union bpf_attr *attr,
 	struct bpf_link_primer primer;
 	int err = -ENOMEM;
 
-	funcs.reqs = kvzalloc_objs(*funcs.reqs, funcs.cnt);
+	funcs.reqs = kvzalloc_objs(*funcs.reqs, funcs.cnt, GFP_KERNEL_ACCOUNT);
 	funcs.link = link_alloc(funcs.cnt, attr->link_create.tracing_multi.cookies);
 	if (!funcs.reqs || !funcs.link)
 		goto out_free;

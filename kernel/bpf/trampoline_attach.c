@@ -183,6 +183,7 @@ static int gather_cookies(struct attach *at)
 {
 	u32 first = U32_MAX, last = 0, i;
 	struct bpf_tramp_req *req;
+	int err;
 
 	for (i = 0; i < at->cnt; i++) {
 		cond_resched();
@@ -199,9 +200,11 @@ static int gather_cookies(struct attach *at)
 		cond_resched();
 		if (req->err)
 			continue;
-		at->cookies->cookie[req->site->nr - first] = req->cookie;
+		err = bpf_tramp_cookies_set(at->cookies, req->site->nr, req->cookie);
+		if (err)
+			return err;
 	}
-	return 0;
+	return bpf_tramp_cookies_map(at->cookies);
 }
 
 static int gather(struct attach *at)
@@ -356,10 +359,11 @@ int bpf_tramp_sets_attach(struct bpf_link *link, struct list_head *tuples,
 			  struct bpf_tramp_req *reqs, u32 cnt, bool cookies, bool skip)
 {
 	struct attach at = {
-		.tuples = tuples, .reqs = reqs, .cnt = cnt, .has_cookies = cookies, .skip = skip,
+		.ch = BPF_TRAMP_CHANGE_INIT(at.ch), .tuples = tuples, .reqs = reqs, .cnt = cnt,
+		.has_cookies = cookies, .skip = skip,
 	};
 
-	bpf_tramp_change_init(&at.ch, link);
+	at.ch.link = link;
 	guard(mutex)(&bpf_tramp_sets_mutex);
 	at.tidy_err = bpf_tramp_tidy();
 	return attach(&at) ?: at.aliases;

@@ -94,7 +94,7 @@ static enum bpf_tramp_batch_op move_op(const struct bpf_tramp_move *move)
 }
 
 /* Which of the new thunks is this one? Sets without any have none. */
-static unsigned long move_thunk(const struct bpf_tramp_move *move, u32 i)
+static s32 move_thunk(const struct bpf_tramp_move *move, u32 i)
 {
 	return move->thunks ? bpf_tramp_thunks_get(move->thunks, i) : 0;
 }
@@ -384,4 +384,34 @@ int bpf_tramp_change_run(struct bpf_tramp_change *ch)
 	change_switch(ch);
 	change_end(ch);
 	return ch->err;
+}
+
+/**
+ * bpf_tramp_change_move - carry out a change that only moves sites of one set
+ * @from: the set
+ * @to: where to, a set that is made for that; NULL: out of ftrace
+ * @site: one of the sites; NULL: all of them
+ *
+ * Context: may sleep; bpf_tramp_sets_mutex is held.
+ * Return: as bpf_tramp_change_run(), with no link.
+ */
+int bpf_tramp_change_move(struct bpf_tramp_set *from, struct bpf_tramp_set *to,
+			  struct bpf_tramp_site *site)
+{
+	struct bpf_tramp_change ch = BPF_TRAMP_CHANGE_INIT(ch);
+	struct bpf_tramp_move *move;
+
+	list_move(&from->work, &ch.sets);
+	if (to)
+		list_move(&to->work, &ch.sets);
+	move = bpf_tramp_move_add(&ch, from, to);
+	if (!move) {
+		bpf_tramp_change_abort(&ch);
+		return -ENOMEM;
+	}
+	if (site)
+		bpf_tramp_move_site(move, site);
+	else
+		bpf_tramp_move_all(move);
+	return bpf_tramp_change_run(&ch);
 }

@@ -42,13 +42,8 @@ struct bpf_tramp_change {
 	int err;
 };
 
-static inline void bpf_tramp_change_init(struct bpf_tramp_change *ch, struct bpf_link *link)
-{
-	INIT_LIST_HEAD(&ch->sets);
-	INIT_LIST_HEAD(&ch->moves);
-	ch->link = link;
-	ch->err = 0;
-}
+#define BPF_TRAMP_CHANGE_INIT(name)		\
+	{ .sets = LIST_HEAD_INIT(name.sets), .moves = LIST_HEAD_INIT(name.moves) }
 
 /* trampoline_site.c */
 struct bpf_tramp_site *bpf_tramp_site_find_ip(unsigned long ip);
@@ -57,7 +52,7 @@ void bpf_tramp_site_free(struct bpf_tramp_site *site);
 int bpf_tramp_site_number(struct bpf_tramp_site *site);
 unsigned long bpf_tramp_site_solo(const struct bpf_tramp_site *site,
 				  const struct bpf_tramp_class *class);
-unsigned long bpf_tramp_site_addr(struct bpf_tramp_set *set, unsigned long thunk);
+unsigned long bpf_tramp_site_addr(struct bpf_tramp_set *set, s32 thunk);
 
 /* trampoline_set.c */
 extern struct list_head bpf_tramp_untidy;
@@ -94,6 +89,8 @@ void bpf_tramp_move_all(struct bpf_tramp_move *move);
 void bpf_tramp_move_end(struct bpf_tramp_move *move);
 int bpf_tramp_change_run(struct bpf_tramp_change *ch);
 void bpf_tramp_change_abort(struct bpf_tramp_change *ch);
+int bpf_tramp_change_move(struct bpf_tramp_set *from, struct bpf_tramp_set *to,
+			  struct bpf_tramp_site *site);
 
 /* trampoline_tidy.c */
 bool bpf_tramp_set_is_shareable(struct bpf_tramp_set *set);

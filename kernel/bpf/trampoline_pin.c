@@ -29,25 +29,6 @@ void bpf_tramp_sets_unlock(void)
 	mutex_unlock(&bpf_tramp_sets_mutex);
 }
 
-/* Take one site out of its set to one of its own, or out of ftrace (@to is NULL). */
-static int site_leave(struct bpf_tramp_site *site, struct bpf_tramp_set *to)
-{
-	struct bpf_tramp_change ch;
-	struct bpf_tramp_move *move;
-
-	bpf_tramp_change_init(&ch, NULL);
-	list_move(&site->set->work, &ch.sets);
-	if (to)
-		list_move(&to->work, &ch.sets);
-	move = bpf_tramp_move_add(&ch, site->set, to);
-	if (!move) {
-		bpf_tramp_change_abort(&ch);
-		return -ENOMEM;
-	}
-	bpf_tramp_move_site(move, site);
-	return bpf_tramp_change_run(&ch);
-}
-
 /**
  * bpf_tramp_pin - a function's dedicated trampoline is to get a program
  * @tr: the dedicated trampoline
@@ -75,7 +56,7 @@ int bpf_tramp_pin(struct bpf_trampoline *tr)
 	if (site->set->class.pin)
 		return -EBUSY;
 	if (list_empty(&site->set->tuples))
-		return site_leave(site, NULL);
+		return bpf_tramp_change_move(site->set, NULL, site);
 
 	bpf_tramp_tr_class(tr, &class);
 	if (!bpf_tramp_class_equal(&class, &site->set->class))
@@ -84,7 +65,7 @@ int bpf_tramp_pin(struct bpf_trampoline *tr)
 		return -E2BIG;
 	class.pin = tr;
 	set = bpf_tramp_set_derive(&class, BPF_TRAMP_KIND_ALONE, site->set, site);
-	return set ? site_leave(site, set) : -ENOMEM;
+	return set ? bpf_tramp_change_move(site->set, set, site) : -ENOMEM;
 }
 
 /**
@@ -137,7 +118,8 @@ int bpf_tramp_ipmodify(unsigned long ip)
 		return 0;
 	set = site->set;
 	if (list_empty(&set->tuples) && bpf_tramp_set_is_shareable(set))
-		return bpf_trampoline_ip_is_modified(ip) ? site_leave(site, NULL) : 0;
+		return bpf_trampoline_ip_is_modified(ip) ?
+		       bpf_tramp_change_move(set, NULL, site) : 0;
 	class = set->class;
 	class.solo = bpf_tramp_site_solo(site, &class);
 	/* a dedicated trampoline knows its function */
@@ -149,5 +131,5 @@ int bpf_tramp_ipmodify(unsigned long ip)
 		return 0;
 	}
 	set = bpf_tramp_set_twin(&class, set, site, true);
-	return set ? site_leave(site, set) : -ENOMEM;
+	return set ? bpf_tramp_change_move(site->set, set, site) : -ENOMEM;
 }

@@ -159,7 +159,7 @@ bool bpf_tramp_set_fits(const struct bpf_tramp_set *set)
 struct bpf_tramp_set *bpf_tramp_set_alloc(const struct bpf_tramp_class *class,
 					  enum bpf_tramp_kind kind)
 {
-	struct bpf_tramp_set *set = kzalloc_obj(*set);
+	struct bpf_tramp_set *set = kzalloc_obj(*set, GFP_KERNEL_ACCOUNT);
 
 	if (!set)
 		return NULL;
@@ -191,7 +191,7 @@ int bpf_tramp_tuple_add(struct bpf_tramp_set *set, struct bpf_link *link,
 			struct bpf_tramp_cookies *cookies, struct list_head *tuples,
 			const struct bpf_tramp_site *site)
 {
-	struct bpf_tramp_tuple *t = kzalloc_obj(*t);
+	struct bpf_tramp_tuple *t = kzalloc_obj(*t, GFP_KERNEL_ACCOUNT);
 
 	if (!t)
 		return -ENOMEM;

@@ -187,7 +187,8 @@ struct bpf_tramp_tuple {
  * @ip: ftrace location
  * @set: what it runs
  * @list: in the set's sites
- * @thunk: which of the set's thunks it branches to; 0: to the entry or body
+ * @thunk: which of the set's thunks it branches to, as bpf_tramp_thunks_get() tells; 0: to
+ *         the entry or body
  * @nr: number, from 1; 0 as long as nothing needs it
  * @obj_id: BTF object that the function was first attached by
  * @btf_id: id in that
@@ -201,7 +202,7 @@ struct bpf_tramp_site {
 	unsigned long ip;
 	struct bpf_tramp_set *set;
 	struct list_head list;
-	unsigned long thunk;
+	s32 thunk;
 	u32 nr;
 	u32 obj_id;
 	u32 btf_id:26;
@@ -284,15 +285,17 @@ struct bpf_tramp_thunks;
 struct bpf_tramp_thunks *bpf_tramp_thunks_alloc(struct bpf_tramp_set *set, u32 nr);
 void bpf_tramp_thunks_add(struct bpf_tramp_thunks *thunks, struct bpf_tramp_set *set,
 			  const struct bpf_tramp_site *site);
-unsigned long bpf_tramp_thunks_get(const struct bpf_tramp_thunks *thunks, u32 i);
+s32 bpf_tramp_thunks_get(const struct bpf_tramp_thunks *thunks, u32 i);
 int bpf_tramp_thunks_write(struct bpf_tramp_thunks *thunks);
 void bpf_tramp_thunks_free(struct bpf_tramp_thunks *thunks);
-unsigned long bpf_tramp_thunk_addr(const struct bpf_tramp_set *set, unsigned long thunk);
+unsigned long bpf_tramp_thunk_addr(const struct bpf_tramp_set *set, s32 thunk);
 bool bpf_tramp_thunks_are_wasted(const struct bpf_tramp_set *set);
 void bpf_tramp_tidy_later(void);
 void bpf_tramp_tidy_not_now(void);
 
 struct bpf_tramp_cookies *bpf_tramp_cookies_alloc(u32 first, u32 nr);
+int bpf_tramp_cookies_set(struct bpf_tramp_cookies *cookies, u32 nr, u64 cookie);
+int bpf_tramp_cookies_map(struct bpf_tramp_cookies *cookies);
 
 bool bpf_tramp_prog_thunk_calls(const struct bpf_prog *prog);
 struct bpf_trampoline *bpf_tramp_tr_alloc(const struct bpf_tramp_set *set);

@@ -8,11 +8,15 @@
 #include <linux/bpf.h>
 #include <linux/error-injection.h>
 #include <linux/ftrace.h>
+#include <linux/gfp.h>
 #include <linux/init.h>
+#include <linux/math.h>
 #include <linux/minmax.h>
+#include <linux/mm.h>
 #include <linux/mutex.h>
 #include <linux/refcount.h>
 #include <linux/slab.h>
+#include <linux/vmalloc.h>
 #include <linux/workqueue.h>
 
 #include "trampoline.h"
@@ -120,23 +124,79 @@ bool bpf_tramp_ip_is_taken(unsigned long ip)
  * Cookies
  */
 
+/* Cookies of a page */
+#define COOKIES_PAGE	(PAGE_SIZE / sizeof(u64))
+
 /**
  * bpf_tramp_cookies_alloc - make room for the cookies of a link
  * @first: number of the first site
  * @nr: number of sites
  *
- * Return: the cookies, all 0; NULL if there is no memory.
+ * The link may be on few of these sites: where that is more than a page, there are only
+ * the pages that have any.
+ *
+ * Return: the cookies, without any; NULL if there is no memory.
  */
 struct bpf_tramp_cookies *bpf_tramp_cookies_alloc(u32 first, u32 nr)
 {
+	u32 nr_pages = nr > COOKIES_PAGE ? DIV_ROUND_UP(nr, COOKIES_PAGE) : 0;
 	struct bpf_tramp_cookies *cookies;
 
-	cookies = kvzalloc_flex(*cookies, cookie, nr);
-	if (cookies) {
-		refcount_set(&cookies->refcnt, 1);
-		cookies->first = first;
-	}
+	cookies = kvzalloc(struct_size(cookies, own, nr_pages ?: nr), GFP_KERNEL_ACCOUNT);
+	if (!cookies)
+		return NULL;
+	refcount_set(&cookies->refcnt, 1);
+	cookies->first = first;
+	cookies->nr_pages = nr_pages;
 	return cookies;
+}
+
+/**
+ * bpf_tramp_cookies_set - set one of the cookies
+ * @cookies: the cookies
+ * @nr: number of the site
+ * @cookie: its cookie
+ *
+ * Return: 0 or -ENOMEM.
+ */
+int bpf_tramp_cookies_set(struct bpf_tramp_cookies *cookies, u32 nr, u64 cookie)
+{
+	u32 i = nr - cookies->first;
+	struct page **page;
+	u64 *v;
+
+	if (!cookies->nr_pages) {
+		cookies->own[i] = cookie;
+		return 0;
+	}
+	page = &cookies->pages[i / COOKIES_PAGE];
+	if (!*page)
+		*page = alloc_page(GFP_KERNEL_ACCOUNT | __GFP_ZERO);
+	if (!*page)
+		return -ENOMEM;
+	v = page_address(*page);
+	v[i % COOKIES_PAGE] = cookie;
+	return 0;
+}
+
+/**
+ * bpf_tramp_cookies_map - the cookies are all set
+ * @cookies: the cookies, which can be read now
+ *
+ * Return: 0 or -ENOMEM.
+ */
+int bpf_tramp_cookies_map(struct bpf_tramp_cookies *cookies)
+{
+	u32 i;
+
+	if (!cookies->nr_pages) {
+		cookies->cookie = cookies->own;
+		return 0;
+	}
+	for (i = 0; i < cookies->nr_pages; i++)
+		cookies->pages[i] = cookies->pages[i] ?: ZERO_PAGE(0);
+	cookies->cookie = vmap(cookies->pages, cookies->nr_pages, VM_MAP, PAGE_KERNEL_RO);
+	return cookies->cookie ? 0 : -ENOMEM;
 }
 
 /**
@@ -158,8 +218,16 @@ struct bpf_tramp_cookies *bpf_tramp_cookies_get(struct bpf_tramp_cookies *cookie
  */
 void bpf_tramp_cookies_put(struct bpf_tramp_cookies *cookies)
 {
-	if (cookies && refcount_dec_and_test(&cookies->refcnt))
-		kvfree(cookies);
+	u32 i;
+
+	if (!cookies || !refcount_dec_and_test(&cookies->refcnt))
+		return;
+	if (cookies->nr_pages)
+		vunmap(cookies->cookie);
+	for (i = 0; i < cookies->nr_pages; i++)
+		if (cookies->pages[i] && cookies->pages[i] != ZERO_PAGE(0))
+			__free_page(cookies->pages[i]);
+	kvfree(cookies);
 }
 
 static int __init shared_init(void)

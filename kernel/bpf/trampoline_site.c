@@ -158,7 +158,7 @@ unsigned long bpf_tramp_site_solo(const struct bpf_tramp_site *site,
  *
  * Return: the address, as ftrace's direct calls take it.
  */
-unsigned long bpf_tramp_site_addr(struct bpf_tramp_set *set, unsigned long thunk)
+unsigned long bpf_tramp_site_addr(struct bpf_tramp_set *set, s32 thunk)
 {
 	return thunk ? bpf_tramp_thunk_addr(set, thunk) : bpf_tramp_set_addr(set);
 }
@@ -170,6 +170,6 @@ unsigned long bpf_tramp_site_addr(struct bpf_tramp_set *set, unsigned long thunk
  */
 int bpf_tramp_sets_init(void)
 {
-	site_cache = KMEM_CACHE(bpf_tramp_site, 0);
+	site_cache = KMEM_CACHE(bpf_tramp_site, SLAB_ACCOUNT);
 	return site_cache ? 0 : -ENOMEM;
 }

@@ -152,10 +152,9 @@ static int tidy_plan(struct bpf_tramp_change *ch)
  */
 int bpf_tramp_tidy_sets(struct list_head *todo)
 {
-	struct bpf_tramp_change ch;
+	struct bpf_tramp_change ch = BPF_TRAMP_CHANGE_INIT(ch);
 	int err;
 
-	bpf_tramp_change_init(&ch, NULL);
 	list_splice_init(todo, &ch.sets);
 	err = tidy_plan(&ch);
 	if (err)
@@ -198,21 +197,8 @@ int bpf_tramp_tidy(void)
 static int tidy_renew(struct bpf_tramp_set *set)
 {
 	struct bpf_tramp_set *twin = bpf_tramp_set_twin(&set->class, set, first_site(set), false);
-	struct bpf_tramp_change ch;
-	struct bpf_tramp_move *move;
 
-	if (!twin)
-		return -ENOMEM;
-	bpf_tramp_change_init(&ch, NULL);
-	tidy_add(&ch, set);
-	tidy_add(&ch, twin);
-	move = bpf_tramp_move_add(&ch, set, twin);
-	if (!move) {
-		bpf_tramp_change_abort(&ch);
-		return -ENOMEM;
-	}
-	bpf_tramp_move_all(move);
-	return bpf_tramp_change_run(&ch);
+	return twin ? bpf_tramp_change_move(set, twin, NULL) : -ENOMEM;
 }
 
 /**

@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sanitizer/asan_interface.h>
 
 #include <linux/types.h>
 #include <linux/btf.h>
@@ -23,6 +24,8 @@
 
 #define cond_resched()	do { } while (0)
 #define GFP_KERNEL	0
+#define GFP_KERNEL_ACCOUNT	0
+#define SLAB_ACCOUNT	0
 
 #ifndef U32_MAX
 #define U32_MAX		((u32)~0U)
@@ -109,7 +112,7 @@ static inline void kfree(void *data)
 	 mem_is(typeof(obj), site) ? MEM_SITE :	\
 	 mem_is(typeof(obj), gate) ? MEM_GATE :	\
 	 mem_is(typeof(obj), thunks) ? MEM_THUNKS : MEM_PART)
-#define kzalloc_obj(obj)	((typeof(obj) *)mem_zalloc(sizeof(obj), mem_type(obj)))
+#define kzalloc_obj(obj, ...)	((typeof(obj) *)mem_zalloc(sizeof(obj), mem_type(obj)))
 
 struct rcu_head {
 };
@@ -336,7 +339,8 @@ struct bpf_link {
 struct bpf_tramp_cookies {
 	u32 refcnt;
 	u32 first;
-	u64 cookie[];
+	u64 *cookie;
+	u64 own[];
 };
 
 struct bpf_tramp_node {

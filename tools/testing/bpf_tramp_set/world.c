@@ -624,17 +624,27 @@ unsigned long bpf_tramp_set_addr(struct bpf_tramp_set *set)
  * Memory that is executed: thunks are as they were written, and not seen before.
  */
 
+#define EXEC_MAX	4096
+
+static struct thunk exec[EXEC_MAX][MAX_FNS + 1];
+static bool exec_used[EXEC_MAX];
+
 void *arch_alloc_bpf_trampoline(unsigned int size)
 {
-	void *image;
+	static u32 next;
+	u32 i = 0;
 
-	CHECK(size && size % sizeof(struct thunk) == 0);
+	CHECK(size && size <= sizeof(exec[0]) && size % sizeof(struct thunk) == 0);
 	if (should_fail())
 		return NULL;
-	image = calloc(1, size);
-	CHECK(image);
+	/* what was freed last is used again last */
+	while (exec_used[++next % EXEC_MAX])
+		CHECK(i++ < EXEC_MAX);
+	exec_used[next % EXEC_MAX] = true;
+	ASAN_UNPOISON_MEMORY_REGION(exec[next % EXEC_MAX], size);
+	memset(exec[next % EXEC_MAX], 0, size);
 	world.nr_blocks++;
-	return image;
+	return exec[next % EXEC_MAX];
 }
 
 void arch_free_bpf_trampoline(void *image, unsigned int size)
@@ -644,7 +654,10 @@ void arch_free_bpf_trampoline(void *image, unsigned int size)
 	for (i = 0; i < world.nr_fns; i++)
 		CHECK(world.fns[i].branch - (unsigned long)image >= size);
 	world.nr_blocks--;
-	free(image);
+	i = (struct thunk (*)[MAX_FNS + 1])image - exec;
+	CHECK(i < EXEC_MAX && exec_used[i]);
+	exec_used[i] = false;
+	ASAN_POISON_MEMORY_REGION(exec[i], sizeof(exec[i]));
 }
 
 int bpf_jit_charge_modmem(u32 size)
@@ -738,12 +751,29 @@ struct bpf_tramp_cookies *bpf_tramp_cookies_alloc(u32 first, u32 nr)
 
 	if (should_fail())
 		return NULL;
-	cookies = calloc(1, sizeof(*cookies) + nr * sizeof(cookies->cookie[0]));
+	cookies = calloc(1, sizeof(*cookies) + nr * sizeof(cookies->own[0]));
 	CHECK(cookies);
 	cookies->refcnt = 1;
 	cookies->first = first;
 	world.nr_cookies++;
 	return cookies;
+}
+
+int bpf_tramp_cookies_set(struct bpf_tramp_cookies *cookies, u32 nr, u64 cookie)
+{
+	CHECK(!cookies->cookie && nr >= cookies->first);
+	if (should_fail())
+		return -ENOMEM;
+	cookies->own[nr - cookies->first] = cookie;
+	return 0;
+}
+
+int bpf_tramp_cookies_map(struct bpf_tramp_cookies *cookies)
+{
+	if (should_fail())
+		return -ENOMEM;
+	cookies->cookie = cookies->own;
+	return 0;
 }
 
 struct bpf_tramp_cookies *bpf_tramp_cookies_get(struct bpf_tramp_cookies *cookies)

@@ -14,7 +14,7 @@ CHECK=check-configs
 # shellcheck source=verdict.sh
 . "$WORKSHOP/verdict.sh"
 
-CONFIGS=${CONFIGS:-lazy rt up nosets jumplabel kcfi threads kcsan riscv}
+CONFIGS=${CONFIGS:-lazy rt up nosets kcfi threads kcsan riscv}
 ARCHES=${ARCHES:-x86_64 arm64 riscv}
 # Not the tests of libbpf's patterns: they take four minutes, and what they test is
 # no matter of the configuration.

@@ -657,6 +657,88 @@ out:
 	ASSERT_LE(poll_trampolines(before), before, "trampolines after all");
 }
 
+static long stat_bytes(const char *stat, const char *name)
+{
+	const char *line = strstr(stat, name);
+
+	return line ? strtol(line + strlen(name), NULL, 10) : 0;
+}
+
+/* What the cgroup has of slabs and of vmalloc(), in bytes; -1: it is not told. */
+static long cgroup_memory(int cgroup)
+{
+	int fd = openat(cgroup, "memory.stat", O_RDONLY);
+	char stat[8192];
+	ssize_t len;
+
+	if (fd < 0)
+		return -1;
+	len = read(fd, stat, sizeof(stat) - 1);
+	close(fd);
+	if (!ASSERT_GT(len, 0, "read memory.stat"))
+		return -1;
+	stat[len] = 0;
+	return stat_bytes(stat, "\nslab ") + stat_bytes(stat, "\nvmalloc ");
+}
+
+static int get_ids(const struct bpf_link *link, __u32 *ids, __u32 cnt)
+{
+	struct bpf_link_info info = {};
+	__u32 len = sizeof(info);
+
+	info.tracing_multi.ids = ptr_to_u64(ids);
+	info.tracing_multi.count = cnt;
+	if (!ASSERT_OK(bpf_link_get_info_by_fd(bpf_link__fd(link), &info, &len), "link_info"))
+		return 0;
+	return info.tracing_multi.count;
+}
+
+/*
+ * Who attaches pays for what the kernel keeps of the functions. A link with cookies
+ * costs what its functions do, also if they are far from each other.
+ */
+static void test_memory(struct shared_env *t)
+{
+	int cgroup, cnt, all = btf__type_cnt(t->tr.btf);
+	struct bpf_link *link = NULL, *two = NULL;
+	const __u64 cookies[] = { 1, 2 };
+	long before, between;
+	__u32 *ids;
+
+	ids = calloc(all, sizeof(*ids));
+	cgroup = test__join_cgroup("/tracing_multi_memory");
+	if (!ASSERT_OK_PTR(ids, "calloc") || !ASSERT_OK_FD(cgroup, "join_cgroup"))
+		goto out;
+	before = cgroup_memory(cgroup);
+	if (before < 0) {
+		test__skip();
+		goto out;
+	}
+	link = bpf_program__attach_tracing_multi(t->skel->progs.empty_exit, "*", NULL);
+	if (!ASSERT_OK_PTR(link, "attach to all"))
+		goto out;
+	cnt = get_ids(link, ids, all);
+	if (!ASSERT_GT(cnt, 10000, "functions"))
+		goto out;
+	between = cgroup_memory(cgroup);
+	printf("%d functions, %ld bytes\n", cnt, between - before);
+	ASSERT_GE(between - before, cnt * 64L, "bytes of all functions");
+
+	/* ids are sorted, and the first function is known by the lowest number */
+	ids[1] = ids[cnt - 1];
+	two = attach_ids(t->skel->progs.many_1, ids, 2, cookies);
+	if (!ASSERT_OK_PTR(two, "attach to two"))
+		goto out;
+	printf("2 functions, %ld bytes\n", cgroup_memory(cgroup) - between);
+	ASSERT_LE(cgroup_memory(cgroup) - between, 64 << 10, "bytes of two functions");
+out:
+	bpf_link__destroy(two);
+	bpf_link__destroy(link);
+	if (cgroup >= 0)
+		close(cgroup);
+	free(ids);
+}
+
 void serial_test_tracing_multi_shared(void)
 {
 	struct shared_env t;
@@ -675,6 +757,8 @@ void serial_test_tracing_multi_shared(void)
 		test_shared_bodies(&t);
 	if (test__start_subtest("shared_sites"))
 		test_shared_sites(&t);
+	if (test__start_subtest("memory"))
+		test_memory(&t);
 	/* kernels before shared trampolines do not survive this one */
 	if (test__start_subtest("duplicate_ids"))
 		test_duplicate_ids(&t);
