@@ -359,11 +359,10 @@ int bpf_tramp_sets_attach(struct bpf_link *link, struct list_head *tuples,
 			  struct bpf_tramp_req *reqs, u32 cnt, bool cookies, bool skip)
 {
 	struct attach at = {
-		.ch = BPF_TRAMP_CHANGE_INIT(at.ch), .tuples = tuples, .reqs = reqs, .cnt = cnt,
-		.has_cookies = cookies, .skip = skip,
+		.tuples = tuples, .reqs = reqs, .cnt = cnt, .has_cookies = cookies, .skip = skip,
 	};
 
-	at.ch.link = link;
+	bpf_tramp_change_init(&at.ch, link);
 	guard(mutex)(&bpf_tramp_sets_mutex);
 	at.tidy_err = bpf_tramp_tidy();
 	return attach(&at) ?: at.aliases;

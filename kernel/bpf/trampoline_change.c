@@ -398,9 +398,10 @@ int bpf_tramp_change_run(struct bpf_tramp_change *ch)
 int bpf_tramp_change_move(struct bpf_tramp_set *from, struct bpf_tramp_set *to,
 			  struct bpf_tramp_site *site)
 {
-	struct bpf_tramp_change ch = BPF_TRAMP_CHANGE_INIT(ch);
+	struct bpf_tramp_change ch;
 	struct bpf_tramp_move *move;
 
+	bpf_tramp_change_init(&ch, NULL);
 	list_move(&from->work, &ch.sets);
 	if (to)
 		list_move(&to->work, &ch.sets);

@@ -42,8 +42,13 @@ struct bpf_tramp_change {
 	int err;
 };
 
-#define BPF_TRAMP_CHANGE_INIT(name)		\
-	{ .sets = LIST_HEAD_INIT(name.sets), .moves = LIST_HEAD_INIT(name.moves) }
+static inline void bpf_tramp_change_init(struct bpf_tramp_change *ch, struct bpf_link *link)
+{
+	INIT_LIST_HEAD(&ch->sets);
+	INIT_LIST_HEAD(&ch->moves);
+	ch->link = link;
+	ch->err = 0;
+}
 
 /* trampoline_site.c */
 struct bpf_tramp_site *bpf_tramp_site_find_ip(unsigned long ip);

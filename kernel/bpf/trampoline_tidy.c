@@ -152,9 +152,10 @@ static int tidy_plan(struct bpf_tramp_change *ch)
  */
 int bpf_tramp_tidy_sets(struct list_head *todo)
 {
-	struct bpf_tramp_change ch = BPF_TRAMP_CHANGE_INIT(ch);
+	struct bpf_tramp_change ch;
 	int err;
 
+	bpf_tramp_change_init(&ch, NULL);
 	list_splice_init(todo, &ch.sets);
 	err = tidy_plan(&ch);
 	if (err)

@@ -117,7 +117,7 @@ static inline void kfree(void *data)
 struct rcu_head {
 };
 
-#define kfree_rcu(obj, member)	kfree(obj)
+#define kfree_rcu(obj, ...)	kfree(obj)
 
 static inline void *kvmalloc(size_t size, int gfp)
 {
@@ -389,10 +389,14 @@ static inline int bpf_trampoline_nr_progs(const struct bpf_trampoline *tr)
 #define BPF_TRAMP_F_CALL_ORIG		1
 #define PERF_RECORD_KSYMBOL_TYPE_BPF	1
 #define ALLOW_ERROR_INJECTION(fn, type)
-#define bpf_trampoline_use_jmp(flags)	false
 #define ftrace_jmp_set(addr)		(addr)
 #define ftrace_is_dead()		false
 #define INIT_LIST_HEAD_RCU(list)	INIT_LIST_HEAD(list)
+
+static inline bool bpf_trampoline_use_jmp(u64 flags)
+{
+	return false;
+}
 
 struct bpf_ksym {
 	unsigned long start;

@@ -15,7 +15,7 @@
 #include <bpf/btf.h>
 #include "trace_helpers.h"
 #include "../progs/tracing_multi_dead.h"
-#include "tracing_multi_symbols.h"
+#include "tracing_multi_helpers.h"
 #include "tracing_multi_dead.skel.h"
 
 struct env_dead {

@@ -13,7 +13,7 @@
 #include "bpf/libbpf_internal.h"
 #include "trace_helpers.h"
 #include "../progs/tracing_multi_sets.h"
-#include "tracing_multi_symbols.h"
+#include "tracing_multi_helpers.h"
 
 #define ALL_FUNCS	((1U << SETS_FUNCS) - 1)
 /* a bad id takes the place of the last function */

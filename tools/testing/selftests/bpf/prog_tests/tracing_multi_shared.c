@@ -8,6 +8,7 @@
 #include "bpf/libbpf_internal.h"
 #include "trace_helpers.h"
 #include "tracing_multi_shared.skel.h"
+#include "tracing_multi_helpers.h"
 
 /* bpf_fentry_test1 to bpf_fentry_test10, which bpf_prog_test_run() calls */
 #define FUNCS		10
@@ -227,16 +228,6 @@ static int pick_many(struct shared_env *t, __u32 *ids, __u64 *addrs, int max)
 		addrs[cnt++] = func->addr;
 	}
 	return cnt;
-}
-
-static __u64 prog_misses(struct bpf_program *prog)
-{
-	struct bpf_prog_info info = {};
-	__u32 len = sizeof(info);
-
-	if (!ASSERT_OK(bpf_prog_get_info_by_fd(bpf_program__fd(prog), &info, &len), "prog_info"))
-		return 0;
-	return info.recursion_misses;
 }
 
 /* Call the functions so many times, and whatever else a process does call. */
@@ -657,6 +648,29 @@ out:
 	ASSERT_LE(poll_trampolines(before), before, "trampolines after all");
 }
 
+/* A program that does not ask for its cookie calls one that does. */
+static void test_tail_call(struct shared_env *t)
+{
+	int key = 0, i, fd = bpf_program__fd(t->skel->progs.tail_to);
+	__u64 cookies[FUNCS], sum = 0;
+	struct bpf_link *link;
+
+	for (i = 0; i < FUNCS; i++) {
+		cookies[i] = 1ULL << (4 * i);
+		sum += cookies[i];
+	}
+	if (!ASSERT_OK(bpf_map_update_elem(bpf_map__fd(t->skel->maps.tail), &key, &fd, BPF_ANY),
+		       "tail"))
+		return;
+	link = attach_ids(t->skel->progs.tail_from, t->ids, FUNCS, cookies);
+	if (!ASSERT_OK_PTR(link, "attach"))
+		return;
+	t->skel->bss->tail_cookies = 0;
+	if (call_funcs(t, 1))
+		ASSERT_EQ(t->skel->bss->tail_cookies, sum, "cookies");
+	bpf_link__destroy(link);
+}
+
 static long stat_bytes(const char *stat, const char *name)
 {
 	const char *line = strstr(stat, name);
@@ -757,6 +771,8 @@ void serial_test_tracing_multi_shared(void)
 		test_shared_bodies(&t);
 	if (test__start_subtest("shared_sites"))
 		test_shared_sites(&t);
+	if (test__start_subtest("tail_call"))
+		test_tail_call(&t);
 	if (test__start_subtest("memory"))
 		test_memory(&t);
 	/* kernels before shared trampolines do not survive this one */

@@ -612,8 +612,9 @@ static void test_sleepers(struct env_sets *t, struct tracing_multi_stress *skel)
 		}
 	}
 	ASSERT_EQ(i, cycles, "cycles");
-	ASSERT_GT(skel->bss->entries, 0, "entries");
-	ASSERT_GT(skel->bss->exits, 0, "exits");
+	/* this thread has slept once a cycle, in at least one of the functions */
+	ASSERT_GE(skel->bss->entries, cycles, "entries");
+	ASSERT_GE(skel->bss->exits, cycles, "exits");
 	bpf_link__destroy(stays);
 	__atomic_store_n(&stop_sleepers, true, __ATOMIC_RELAXED);
 	for (i = 0; i < SLEEPERS; i++) {

@@ -68,6 +68,31 @@ int BPF_PROG(many_2)
 	return record_many(ctx, 1);
 }
 
+struct {
+	__uint(type, BPF_MAP_TYPE_PROG_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u32);
+} tail SEC(".maps");
+
+/* sum of the cookies that tail_to has read */
+__u64 tail_cookies;
+
+SEC("fentry.multi")
+int BPF_PROG(tail_to)
+{
+	tail_cookies += bpf_get_attach_cookie(ctx);
+	return 0;
+}
+
+SEC("fentry.multi")
+int BPF_PROG(tail_from)
+{
+	if (bpf_get_current_pid_tgid() >> 32 == pid)
+		bpf_tail_call(ctx, &tail, 0);
+	return 0;
+}
+
 SEC("fentry.multi")
 int BPF_PROG(empty_1)
 {

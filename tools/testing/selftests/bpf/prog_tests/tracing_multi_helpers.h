@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-#ifndef __TRACING_MULTI_SYMBOLS_H
-#define __TRACING_MULTI_SYMBOLS_H
+#ifndef __TRACING_MULTI_HELPERS_H
+#define __TRACING_MULTI_HELPERS_H
 
 #include <test_progs.h>
 
@@ -34,4 +34,15 @@ static inline int count_set_symbols(unsigned int after, char left[512], unsigned
 	return cnt;
 }
 
-#endif /* __TRACING_MULTI_SYMBOLS_H */
+/* Calls of functions that the program has missed, as it ran already on that CPU. */
+static inline __u64 prog_misses(struct bpf_program *prog)
+{
+	struct bpf_prog_info info = {};
+	__u32 len = sizeof(info);
+
+	if (!ASSERT_OK(bpf_prog_get_info_by_fd(bpf_program__fd(prog), &info, &len), "prog_info"))
+		return 0;
+	return info.recursion_misses;
+}
+
+#endif /* __TRACING_MULTI_HELPERS_H */
