@@ -59,6 +59,8 @@ struct bpf_tracing_multi_btf {
  * @cookies: in the same order, or NULL
  * @ips: ftrace locations in the same order; NULL if the sites are known by these ids
  * @tuples: what the link has of sets
+ * @objcg: who is charged for what the engine keeps of the functions, or NULL
+ * @charged: so many bytes
  */
 struct bpf_tracing_multi_link {
 	struct bpf_link link;
@@ -69,6 +71,8 @@ struct bpf_tracing_multi_link {
 	u64 *cookies;
 	unsigned long *ips;
 	struct list_head tuples;
+	struct obj_cgroup *objcg;
+	size_t charged;
 };
 
 /**

@@ -6,6 +6,7 @@
 #include <linux/btf.h>
 #include <linux/cred.h>
 #include <linux/kallsyms.h>
+#include <linux/memcontrol.h>
 #include <linux/seq_file.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
@@ -38,8 +39,37 @@ static void link_release(struct bpf_link *link)
 	bpf_tracing_multi_put_btfs(to_multi(link));
 }
 
+#ifdef CONFIG_MEMCG
+/*
+ * What the engine keeps of the functions is charged as if each link had it alone, and
+ * before the engine is locked: who is over the limit is made to wait here.
+ */
+static int link_charge(struct bpf_tracing_multi_link *multi, size_t size)
+{
+	multi->objcg = memcg_kmem_online() ? get_obj_cgroup_from_current() : NULL;
+	if (!multi->objcg)
+		return 0;
+	if (obj_cgroup_charge(multi->objcg, GFP_KERNEL, size))
+		return -ENOMEM;
+	multi->charged = size;
+	return 0;
+}
+
+static void link_uncharge(struct bpf_tracing_multi_link *multi)
+{
+	if (multi->charged)
+		obj_cgroup_uncharge(multi->objcg, multi->charged);
+	if (multi->objcg)
+		obj_cgroup_put(multi->objcg);
+}
+#else
+static int link_charge(struct bpf_tracing_multi_link *multi, size_t size) { return 0; }
+static void link_uncharge(struct bpf_tracing_multi_link *multi) { }
+#endif
+
 static void link_free(struct bpf_tracing_multi_link *multi)
 {
+	link_uncharge(multi);
 	kvfree(multi->ids);
 	kvfree(multi->cookies);
 	kvfree(multi->ips);
@@ -74,10 +104,9 @@ static int link_for_each(struct bpf_tracing_multi_link *multi,
 
 static int ip_get(const struct bpf_tracing_multi_link *multi, u32 obj_id, u32 i, void *data)
 {
-	struct bpf_tramp_site *site = bpf_tramp_site_find(obj_id, multi->ids[i]);
+	const struct bpf_tramp_site *site = bpf_tramp_site_find(obj_id, multi->ids[i]);
 	unsigned long *ips = data;
 
-	/* closed while its file is still open */
 	ips[i] = site ? site->ip : 0;
 	return 0;
 }
@@ -85,7 +114,7 @@ static int ip_get(const struct bpf_tracing_multi_link *multi, u32 obj_id, u32 i,
 /* The ftrace locations of the functions, NULL if there is no memory. */
 static unsigned long *link_ips(struct bpf_tracing_multi_link *multi)
 {
-	unsigned long *ips = kvmalloc_objs(*ips, multi->cnt);
+	unsigned long *ips = kvmalloc_objs(*ips, multi->cnt, GFP_KERNEL_ACCOUNT);
 
 	if (ips && multi->ips) {
 		memcpy(ips, multi->ips, multi->cnt * sizeof(*ips));
@@ -211,6 +240,7 @@ static const struct bpf_link_ops link_ops = {
 /* The link's arrays, for all functions: after the attach nothing may fail. */
 static struct bpf_tracing_multi_link *link_alloc(u32 cnt, bool cookies)
 {
+	size_t size = cnt * (sizeof(struct bpf_tramp_site) + cookies * sizeof(u64));
 	struct bpf_tracing_multi_link *multi = kzalloc_obj(*multi, GFP_KERNEL_ACCOUNT);
 
 	if (!multi)
@@ -221,7 +251,7 @@ static struct bpf_tracing_multi_link *link_alloc(u32 cnt, bool cookies)
 	multi->ips = kvmalloc_objs(*multi->ips, cnt, GFP_KERNEL_ACCOUNT);
 	if (cookies)
 		multi->cookies = kvmalloc_objs(*multi->cookies, cnt, GFP_KERNEL_ACCOUNT);
-	if (multi->ids && multi->ips && (!cookies || multi->cookies))
+	if (multi->ids && multi->ips && (!cookies || multi->cookies) && !link_charge(multi, size))
 		return multi;
 	link_free(multi);
 	return NULL;

@@ -57,7 +57,7 @@ static int new_class(struct bpf_tramp_class *class, const struct bpf_tramp_site 
 	*class = req->class;
 	class->solo = bpf_tramp_site_solo(site, class);
 	class->pin = bpf_trampoline_find_live(req->ip);
-	if (!class->pin && bpf_tramp_ip_is_taken(req->ip))
+	if (!class->pin && bpf_tramp_ip_addr(req->ip))
 		return req_refuse(req, -EBUSY,
 				  "something else calls a trampoline of its own there");
 	if (!class->pin)
@@ -365,5 +365,6 @@ int bpf_tramp_sets_attach(struct bpf_link *link, struct list_head *tuples,
 	bpf_tramp_change_init(&at.ch, link);
 	guard(mutex)(&bpf_tramp_sets_mutex);
 	at.tidy_err = bpf_tramp_tidy();
+	bpf_tramp_renew();
 	return attach(&at) ?: at.aliases;
 }

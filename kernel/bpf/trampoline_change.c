@@ -93,12 +93,6 @@ static enum bpf_tramp_batch_op move_op(const struct bpf_tramp_move *move)
 	return move->to ? BPF_TRAMP_BATCH_MOD : BPF_TRAMP_BATCH_DEL;
 }
 
-/* Which of the new thunks is this one? Sets without any have none. */
-static s32 move_thunk(const struct bpf_tramp_move *move, u32 i)
-{
-	return move->thunks ? bpf_tramp_thunks_get(move->thunks, i) : 0;
-}
-
 static void move_patch(struct bpf_tramp_move *move, struct bpf_tramp_batch *batch)
 {
 	struct bpf_tramp_site *site;
@@ -106,10 +100,12 @@ static void move_patch(struct bpf_tramp_move *move, struct bpf_tramp_batch *batc
 	u32 i = 0;
 
 	list_for_each_entry(site, &move->sites, list) {
-		if (move->to)
-			addr = bpf_tramp_site_addr(move->to, move_thunk(move, i++));
+		if (!move->to)
+			addr = bpf_tramp_ip_addr(site->ip);
+		else if (move->thunks)
+			addr = bpf_tramp_thunks_get(move->thunks, i++);
 		else
-			addr = bpf_tramp_site_addr(move->from, site->thunk);
+			addr = bpf_tramp_set_addr(move->to);
 		bpf_tramp_batch_site(batch, site->ip, addr);
 	}
 }
@@ -124,15 +120,11 @@ void bpf_tramp_move_end(struct bpf_tramp_move *move)
 {
 	struct bpf_tramp_set *set = move->done ? move->to : move->from;
 	struct bpf_tramp_site *site;
-	u32 i = 0;
 
 	if (!move->done && move->thunks)
 		bpf_tramp_thunks_free(move->thunks);
 	list_for_each_entry(site, &move->sites, list) {
-		if (site->set != set) {
-			site->set = set;
-			site->thunk = move_thunk(move, i++);
-		}
+		site->set = set;
 		site->requested = false;
 		cond_resched();
 	}

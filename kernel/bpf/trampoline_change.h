@@ -57,7 +57,6 @@ void bpf_tramp_site_free(struct bpf_tramp_site *site);
 int bpf_tramp_site_number(struct bpf_tramp_site *site);
 unsigned long bpf_tramp_site_solo(const struct bpf_tramp_site *site,
 				  const struct bpf_tramp_class *class);
-unsigned long bpf_tramp_site_addr(struct bpf_tramp_set *set, s32 thunk);
 
 /* trampoline_set.c */
 extern struct list_head bpf_tramp_untidy;
@@ -75,7 +74,7 @@ struct bpf_tramp_set *bpf_tramp_set_twin(const struct bpf_tramp_class *class,
 					 const struct bpf_tramp_site *site, bool alone);
 struct bpf_tramp_set *bpf_tramp_set_find(const struct bpf_tramp_class *class,
 					 const struct list_head *tuples);
-struct bpf_tramp_set *bpf_tramp_set_find_wasted(void);
+void bpf_tramp_sets_find_wasted(struct list_head *wasted);
 bool bpf_tramp_set_fits(const struct bpf_tramp_set *set);
 void bpf_tramp_set_insert(struct bpf_tramp_set *set);
 void bpf_tramp_set_mark_untidy(struct bpf_tramp_set *set);
@@ -101,6 +100,7 @@ int bpf_tramp_change_move(struct bpf_tramp_set *from, struct bpf_tramp_set *to,
 bool bpf_tramp_set_is_shareable(struct bpf_tramp_set *set);
 int bpf_tramp_tidy_sets(struct list_head *todo);
 int bpf_tramp_tidy(void);
+void bpf_tramp_renew(void);
 void bpf_tramp_detach(struct bpf_link *link, struct list_head *tuples);
 
 #endif /* _KERNEL_BPF_TRAMPOLINE_CHANGE_H */

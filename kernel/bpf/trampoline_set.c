@@ -77,19 +77,17 @@ struct bpf_tramp_set *bpf_tramp_set_find(const struct bpf_tramp_class *class,
 }
 
 /**
- * bpf_tramp_set_find_wasted - find a set whose sites are better off with new thunks
- *
- * Return: a set of the table, or NULL.
+ * bpf_tramp_sets_find_wasted - find sets whose sites are better off with new thunks
+ * @wasted: gets those of the table, by @work
  */
-struct bpf_tramp_set *bpf_tramp_set_find_wasted(void)
+void bpf_tramp_sets_find_wasted(struct list_head *wasted)
 {
 	struct bpf_tramp_set *set;
 	int bucket;
 
 	hash_for_each(sets, bucket, set, hash_node)
 		if (bpf_tramp_thunks_are_wasted(set))
-			return set;
-	return NULL;
+			list_move_tail(&set->work, wasted);
 }
 
 /**
@@ -159,7 +157,7 @@ bool bpf_tramp_set_fits(const struct bpf_tramp_set *set)
 struct bpf_tramp_set *bpf_tramp_set_alloc(const struct bpf_tramp_class *class,
 					  enum bpf_tramp_kind kind)
 {
-	struct bpf_tramp_set *set = kzalloc_obj(*set, GFP_KERNEL_ACCOUNT);
+	struct bpf_tramp_set *set = kzalloc_obj(*set);
 
 	if (!set)
 		return NULL;
@@ -191,7 +189,7 @@ int bpf_tramp_tuple_add(struct bpf_tramp_set *set, struct bpf_link *link,
 			struct bpf_tramp_cookies *cookies, struct list_head *tuples,
 			const struct bpf_tramp_site *site)
 {
-	struct bpf_tramp_tuple *t = kzalloc_obj(*t, GFP_KERNEL_ACCOUNT);
+	struct bpf_tramp_tuple *t = kzalloc_obj(*t);
 
 	if (!t)
 		return -ENOMEM;

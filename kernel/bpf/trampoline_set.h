@@ -187,8 +187,6 @@ struct bpf_tramp_tuple {
  * @ip: ftrace location
  * @set: what it runs
  * @list: in the set's sites
- * @thunk: which of the set's thunks it branches to, as bpf_tramp_thunks_get() tells; 0: to
- *         the entry or body
  * @nr: number, from 1; 0 as long as nothing needs it
  * @obj_id: BTF object that the function was first attached by
  * @btf_id: id in that
@@ -202,7 +200,6 @@ struct bpf_tramp_site {
 	unsigned long ip;
 	struct bpf_tramp_set *set;
 	struct list_head list;
-	s32 thunk;
 	u32 nr;
 	u32 obj_id;
 	u32 btf_id:26;
@@ -264,7 +261,7 @@ int bpf_tramp_sets_leave(bool (*in)(unsigned long ip, void *data), void *data);
 /*
  * What the engine needs of the rest of the kernel: trampolines and their
  * images, and the patching of sites. trampoline_{shared,body,work}.c have the
- * kernel's, the user-space test its own.
+ * kernel's, the user-space test its own, but for thunks.
  */
 enum bpf_tramp_batch_op {
 	BPF_TRAMP_BATCH_ADD,
@@ -274,7 +271,7 @@ enum bpf_tramp_batch_op {
 
 struct bpf_tramp_batch;
 
-bool bpf_tramp_ip_is_taken(unsigned long ip);
+unsigned long bpf_tramp_ip_addr(unsigned long ip);
 struct bpf_tramp_batch *bpf_tramp_batch_alloc(u32 nr);
 void bpf_tramp_batch_site(struct bpf_tramp_batch *batch, unsigned long ip, unsigned long addr);
 int bpf_tramp_batch_run(struct bpf_tramp_batch *batch, enum bpf_tramp_batch_op op);
@@ -285,10 +282,9 @@ struct bpf_tramp_thunks;
 struct bpf_tramp_thunks *bpf_tramp_thunks_alloc(struct bpf_tramp_set *set, u32 nr);
 void bpf_tramp_thunks_add(struct bpf_tramp_thunks *thunks, struct bpf_tramp_set *set,
 			  const struct bpf_tramp_site *site);
-s32 bpf_tramp_thunks_get(const struct bpf_tramp_thunks *thunks, u32 i);
+unsigned long bpf_tramp_thunks_get(const struct bpf_tramp_thunks *thunks, u32 i);
 int bpf_tramp_thunks_write(struct bpf_tramp_thunks *thunks);
 void bpf_tramp_thunks_free(struct bpf_tramp_thunks *thunks);
-unsigned long bpf_tramp_thunk_addr(const struct bpf_tramp_set *set, s32 thunk);
 bool bpf_tramp_thunks_are_wasted(const struct bpf_tramp_set *set);
 void bpf_tramp_tidy_later(void);
 void bpf_tramp_tidy_not_now(void);

@@ -109,13 +109,12 @@ void bpf_tramp_batch_free(struct bpf_tramp_batch *batch)
 }
 
 /**
- * bpf_tramp_ip_is_taken - does the function branch to a trampoline?
- * @ip: ftrace location of a function that is no site and has no dedicated
- *      trampoline
+ * bpf_tramp_ip_addr - where does a function branch to?
+ * @ip: its ftrace location
  *
- * Return: true if another user of ftrace's direct calls has it.
+ * Return: the address, as ftrace's direct calls have it; 0 if it has none.
  */
-bool bpf_tramp_ip_is_taken(unsigned long ip)
+unsigned long bpf_tramp_ip_addr(unsigned long ip)
 {
 	return ftrace_find_rec_direct(ip);
 }
@@ -126,6 +125,8 @@ bool bpf_tramp_ip_is_taken(unsigned long ip)
 
 /* Cookies of a page */
 #define COOKIES_PAGE	(PAGE_SIZE / sizeof(u64))
+/* and of one that has struct bpf_tramp_cookies as well */
+#define COOKIES_OWN	(COOKIES_PAGE - sizeof(struct bpf_tramp_cookies) / sizeof(u64))
 
 /**
  * bpf_tramp_cookies_alloc - make room for the cookies of a link
@@ -139,10 +140,10 @@ bool bpf_tramp_ip_is_taken(unsigned long ip)
  */
 struct bpf_tramp_cookies *bpf_tramp_cookies_alloc(u32 first, u32 nr)
 {
-	u32 nr_pages = nr > COOKIES_PAGE ? DIV_ROUND_UP(nr, COOKIES_PAGE) : 0;
+	u32 nr_pages = nr > COOKIES_OWN ? DIV_ROUND_UP(nr, COOKIES_PAGE) : 0;
 	struct bpf_tramp_cookies *cookies;
 
-	cookies = kvzalloc(struct_size(cookies, own, nr_pages ?: nr), GFP_KERNEL_ACCOUNT);
+	cookies = kvzalloc_flex(*cookies, own, nr_pages ?: nr);
 	if (!cookies)
 		return NULL;
 	refcount_set(&cookies->refcnt, 1);
@@ -171,7 +172,7 @@ int bpf_tramp_cookies_set(struct bpf_tramp_cookies *cookies, u32 nr, u64 cookie)
 	}
 	page = &cookies->pages[i / COOKIES_PAGE];
 	if (!*page)
-		*page = alloc_page(GFP_KERNEL_ACCOUNT | __GFP_ZERO);
+		*page = alloc_page(GFP_KERNEL | __GFP_ZERO);
 	if (!*page)
 		return -ENOMEM;
 	v = page_address(*page);

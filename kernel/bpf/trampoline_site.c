@@ -152,24 +152,12 @@ unsigned long bpf_tramp_site_solo(const struct bpf_tramp_site *site,
 }
 
 /**
- * bpf_tramp_site_addr - where a site of a set branches to
- * @set: the set
- * @thunk: the site's thunk, 0 if it has none
- *
- * Return: the address, as ftrace's direct calls take it.
- */
-unsigned long bpf_tramp_site_addr(struct bpf_tramp_set *set, s32 thunk)
-{
-	return thunk ? bpf_tramp_thunk_addr(set, thunk) : bpf_tramp_set_addr(set);
-}
-
-/**
  * bpf_tramp_sets_init - make the cache of sites
  *
  * Return: 0 or -ENOMEM.
  */
 int bpf_tramp_sets_init(void)
 {
-	site_cache = KMEM_CACHE(bpf_tramp_site, SLAB_ACCOUNT);
+	site_cache = KMEM_CACHE(bpf_tramp_site, 0);
 	return site_cache ? 0 : -ENOMEM;
 }

@@ -13,9 +13,6 @@
  */
 #include "trampoline_set_internal.h"
 
-/* Thunks are told by their distance from the gate, in this: half of an address. */
-#define THUNK_UNIT	4
-
 /* What the trampoline of a set with thunks has more */
 struct bpf_tramp_gate {
 	struct list_head blocks;
@@ -66,25 +63,19 @@ static unsigned int thunks_offset(const struct bpf_tramp_thunks *thunks, u32 i)
 	return (i + thunks->gate) * arch_bpf_thunk_size();
 }
 
-static long thunks_distance(const struct bpf_tramp_thunks *thunks, u32 i)
-{
-	return (thunks->image + thunks_offset(thunks, i) - thunks->tr->gate->image) / THUNK_UNIT;
-}
-
 /**
  * bpf_tramp_thunks_alloc - begin to make thunks for sites that join a set
  * @set: the set, with a body
  * @nr: number of the sites
  *
- * Return: the block, without thunks; NULL if there is no memory, or none that is near
- *         the gate.
+ * Return: the block, without thunks; NULL if there is no memory.
  */
 struct bpf_tramp_thunks *bpf_tramp_thunks_alloc(struct bpf_tramp_set *set, u32 nr)
 {
 	struct bpf_tramp_gate *gate = set->tr->gate;
 	struct bpf_tramp_thunks *thunks;
 
-	thunks = kzalloc_obj(*thunks, GFP_KERNEL_ACCOUNT);
+	thunks = kzalloc_obj(*thunks);
 	if (!thunks)
 		return NULL;
 	INIT_LIST_HEAD(&thunks->list);
@@ -101,12 +92,8 @@ struct bpf_tramp_thunks *bpf_tramp_thunks_alloc(struct bpf_tramp_set *set, u32 n
 		gate->image = thunks->image;
 		arch_bpf_gate_write(thunks->rw, gate->image, set->tr->cur_image);
 	}
-	if (thunks_distance(thunks, nr) != (s32)thunks_distance(thunks, nr))
-		goto out_image;
 	return thunks;
 
-out_image:
-	arch_free_bpf_trampoline(thunks->image, thunks->size);
 out_uncharge:
 	bpf_jit_uncharge_modmem(thunks->size);
 out_free:
@@ -132,29 +119,17 @@ void bpf_tramp_thunks_add(struct bpf_tramp_thunks *thunks, struct bpf_tramp_set 
 }
 
 /**
- * bpf_tramp_thunks_get - which thunk of a set is it?
- * @thunks: the block
- * @i: number of the thunk in the block
- *
- * Return: its number, not 0.
- */
-s32 bpf_tramp_thunks_get(const struct bpf_tramp_thunks *thunks, u32 i)
-{
-	return thunks_distance(thunks, i);
-}
-
-/**
- * bpf_tramp_thunk_addr - where a site branches to
- * @set: the set
- * @thunk: what bpf_tramp_thunks_get() has returned
+ * bpf_tramp_thunks_get - where one of the sites branches to
+ * @thunks: the block, with all thunks
+ * @i: which of the sites
  *
  * Return: the address, as ftrace's direct calls take it.
  */
-unsigned long bpf_tramp_thunk_addr(const struct bpf_tramp_set *set, s32 thunk)
+unsigned long bpf_tramp_thunks_get(const struct bpf_tramp_thunks *thunks, u32 i)
 {
-	unsigned long addr = (unsigned long)set->tr->gate->image + (long)thunk * THUNK_UNIT;
+	unsigned long addr = (unsigned long)thunks->image + thunks_offset(thunks, i);
 
-	return bpf_trampoline_use_jmp(set->tr->flags) ? ftrace_jmp_set(addr) : addr;
+	return bpf_trampoline_use_jmp(thunks->tr->flags) ? ftrace_jmp_set(addr) : addr;
 }
 
 static void thunks_perf_event(struct bpf_tramp_thunks *thunks, bool unregister)
@@ -225,7 +200,7 @@ void bpf_tramp_thunks_free(struct bpf_tramp_thunks *thunks)
  */
 int bpf_tramp_gate_alloc(struct bpf_trampoline *tr)
 {
-	tr->gate = kzalloc_obj(*tr->gate, GFP_KERNEL_ACCOUNT);
+	tr->gate = kzalloc_obj(*tr->gate);
 	if (!tr->gate)
 		return -ENOMEM;
 	INIT_LIST_HEAD(&tr->gate->blocks);

@@ -194,12 +194,26 @@ int bpf_tramp_tidy(void)
 	return ret;
 }
 
-/* All sites of a set move to new thunks. It is as good as before if that fails. */
-static int tidy_renew(struct bpf_tramp_set *set)
+/**
+ * bpf_tramp_renew - have sites move to new thunks where most of a set's are wasted
+ *
+ * A set that this fails for is as good as before.
+ *
+ * Context: may sleep; bpf_tramp_sets_mutex is held.
+ */
+void bpf_tramp_renew(void)
 {
-	struct bpf_tramp_set *twin = bpf_tramp_set_twin(&set->class, set, first_site(set), false);
+	struct bpf_tramp_set *set, *twin;
+	LIST_HEAD(wasted);
 
-	return twin ? bpf_tramp_change_move(set, twin, NULL) : -ENOMEM;
+	bpf_tramp_sets_find_wasted(&wasted);
+	while (!list_empty(&wasted)) {
+		set = list_first_entry(&wasted, struct bpf_tramp_set, work);
+		list_del_init(&set->work);
+		twin = bpf_tramp_set_twin(&set->class, set, first_site(set), false);
+		if (twin)
+			bpf_tramp_change_move(set, twin, NULL);
+	}
 }
 
 /**
@@ -253,14 +267,11 @@ void bpf_tramp_sets_detach(struct bpf_link *link, struct list_head *tuples)
  */
 int bpf_tramp_sets_tidy(void)
 {
-	struct bpf_tramp_set *set;
 	int err;
 
 	guard(mutex)(&bpf_tramp_sets_mutex);
 	err = bpf_tramp_tidy();
-	do {
-		set = bpf_tramp_set_find_wasted();
-	} while (set && !tidy_renew(set));
+	bpf_tramp_renew();
 	return err;
 }
 

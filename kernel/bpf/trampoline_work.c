@@ -37,7 +37,7 @@ static DECLARE_DELAYED_WORK(tidy_work, tidy_work_fn);
  */
 void bpf_tramp_tidy_later(void)
 {
-	mod_delayed_work(bpf_tramp_wq, &tidy_work, TIDY_DELAY);
+	queue_delayed_work(bpf_tramp_wq, &tidy_work, TIDY_DELAY);
 }
 
 /**

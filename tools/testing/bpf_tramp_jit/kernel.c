@@ -230,7 +230,8 @@ struct bpf_tramp_cookies *jit_cookies(unsigned int first, unsigned int nr)
 {
 	struct bpf_tramp_cookies *cookies;
 
-	cookies = exec_alloc(struct_size(cookies, cookie, nr));
+	cookies = exec_alloc(struct_size(cookies, own, nr));
+	cookies->cookie = cookies->own;
 	cookies->first = first;
 	return cookies;
 }

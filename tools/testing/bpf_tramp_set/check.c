@@ -275,9 +275,7 @@ static void check_sites(bool tidied)
 		}
 		nr_sites++;
 		CHECK(site->ip == fn->ip && !site->requested);
-		CHECK(!site->thunk == !thunk_find(fn->branch));
-		if (site->thunk)
-			CHECK(bpf_tramp_thunk_addr(site->set, site->thunk) == fn->branch);
+		CHECK(!bpf_tramp_set_has_thunks(site->set) == !thunk_find(fn->branch));
 		nr_numbers += !!site->nr;
 		CHECK(site->btf_id == fn->id || site->btf_id == fn->alias);
 		CHECK(bpf_tramp_site_find(OBJ_ID, site->btf_id) == site);
@@ -415,6 +413,8 @@ static void ops_begin(void)
 		fn->old_branch = fn->branch;
 		fn->old_set = site ? site->set : NULL;
 		fn->old_kind = site ? site->set->kind : 0;
+		fn->old_thunks = site && site->set->tr && site->set->tr->gate ?
+				 site->set->tr->gate->nr : 0;
 	}
 	before.tidied = list_empty(&bpf_tramp_untidy);
 	before.mem = mem_total;
@@ -427,22 +427,16 @@ static void ops_begin(void)
 	world.generated = 0;
 }
 
-/* Does it have thunks, none of which a site has left? */
-static bool set_is_new(const struct bpf_tramp_set *set)
-{
-	return set->tr->gate && set->tr->gate->nr == set->nr_sites;
-}
-
 /*
  * No more sites than necessary have been repatched. Where an attach has split a
  * set all but its largest piece have moved, where a detach has merged sets all
  * but the sites of the largest; of those whose kind does. Or all of them, to new
- * thunks.
+ * thunks, where more would be wasted else.
  */
 static void check_moves(bool attach)
 {
 	struct bpf_tramp_set *whole[MAX_FNS] = {}, *piece[MAX_FNS] = {};
-	u32 i, j, k, size, most, nr, moved;
+	u32 i, j, k, size, most, nr, moved, thunks;
 	bool done[MAX_FNS] = {}, same[MAX_FNS] = {};
 	struct bpf_tramp_site *site;
 	struct fn *fn;
@@ -461,6 +455,7 @@ static void check_moves(bool attach)
 			continue;
 		size = 0;
 		most = 0;
+		thunks = 0;
 		moved = 0;
 		for (j = i; j < world.nr_fns; j++) {
 			if (whole[j] != whole[i])
@@ -473,9 +468,15 @@ static void check_moves(bool attach)
 				moved += world.fns[k].branch != world.fns[k].old_branch;
 			}
 			size += nr;
+			/* of those that are as large any may have been the one */
+			if (same[j] && nr > most)
+				thunks = 0;
 			most = same[j] && nr > most ? nr : most;
+			if (same[j] && nr == most)
+				thunks = max(thunks, world.fns[j].old_thunks);
 		}
-		CHECK(moved == size - most || (!attach && moved == size && set_is_new(whole[i])));
+		CHECK(moved == size - most ||
+		      (!attach && moved == size && thunks + size - most > 2 * size));
 	}
 }
 
@@ -501,7 +502,7 @@ static void check_undone(bool kind)
 			continue;
 		CHECK(fn->old_set == (site ? site->set : NULL));
 		/* back in its set, by a thunk that may be another one */
-		if (!world.sites_moved || !site || !site->thunk)
+		if (!world.sites_moved || !site || !bpf_tramp_set_has_thunks(site->set))
 			CHECK(fn->branch == fn->old_branch);
 	}
 	if (changed)

@@ -120,6 +120,18 @@ static void check_refused(struct bpf_link *link, int err, const int *expect)
 		CHECK(err == (link->want ? 0 : -ENOENT));
 }
 
+/* Wasted thunks are renewed before, so that what the operation moves is its own. */
+static void renew_first(void)
+{
+	typeof(fault) saved = fault;
+
+	if (!list_empty(&bpf_tramp_untidy))
+		return;
+	fault_set(0, false);
+	CHECK(!bpf_tramp_sets_tidy());
+	fault = saved;
+}
+
 static int op_attach(struct bpf_link *link)
 {
 	u32 waits = world.waits, i;
@@ -131,6 +143,7 @@ static int op_attach(struct bpf_link *link)
 	link->busy = true;
 	reqs_want(link, expect);
 
+	renew_first();
 	ops_begin();
 	injected = fault.at;
 	/* a link that attaches may have tuples for a moment */

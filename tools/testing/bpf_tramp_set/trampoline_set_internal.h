@@ -24,8 +24,6 @@
 
 #define cond_resched()	do { } while (0)
 #define GFP_KERNEL	0
-#define GFP_KERNEL_ACCOUNT	0
-#define SLAB_ACCOUNT	0
 
 #ifndef U32_MAX
 #define U32_MAX		((u32)~0U)
@@ -112,7 +110,7 @@ static inline void kfree(void *data)
 	 mem_is(typeof(obj), site) ? MEM_SITE :	\
 	 mem_is(typeof(obj), gate) ? MEM_GATE :	\
 	 mem_is(typeof(obj), thunks) ? MEM_THUNKS : MEM_PART)
-#define kzalloc_obj(obj, ...)	((typeof(obj) *)mem_zalloc(sizeof(obj), mem_type(obj)))
+#define kzalloc_obj(obj)	((typeof(obj) *)mem_zalloc(sizeof(obj), mem_type(obj)))
 
 struct rcu_head {
 };

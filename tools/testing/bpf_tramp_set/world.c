@@ -81,6 +81,7 @@ struct fn {
 	unsigned long old_branch;
 	struct bpf_tramp_set *old_set;
 	enum bpf_tramp_kind old_kind;
+	u32 old_thunks;			/* that its set had, also those that are wasted */
 };
 
 struct bpf_tramp_batch {
@@ -807,9 +808,9 @@ bool bpf_trampoline_ip_is_modified(unsigned long ip)
 }
 
 /* All direct calls are those of the sets and of dedicated trampolines. */
-bool bpf_tramp_ip_is_taken(unsigned long ip)
+unsigned long bpf_tramp_ip_addr(unsigned long ip)
 {
-	return false;
+	return fn_by_ip(ip)->branch;
 }
 
 struct bpf_tramp_batch *bpf_tramp_batch_alloc(u32 nr)

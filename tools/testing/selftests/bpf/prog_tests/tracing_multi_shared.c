@@ -671,20 +671,17 @@ static void test_tail_call(struct shared_env *t)
 	bpf_link__destroy(link);
 }
 
-static long stat_bytes(const char *stat, const char *name)
-{
-	const char *line = strstr(stat, name);
-
-	return line ? strtol(line + strlen(name), NULL, 10) : 0;
-}
-
-/* What the cgroup has of slabs and of vmalloc(), in bytes; -1: it is not told. */
+/* What the cgroup has of the kernel's memory, in bytes; -1: it is not told. */
 static long cgroup_memory(int cgroup)
 {
-	int fd = openat(cgroup, "memory.stat", O_RDONLY);
 	char stat[8192];
+	const char *line;
 	ssize_t len;
+	int fd;
 
+	/* small changes are told every two seconds */
+	sleep(3);
+	fd = openat(cgroup, "memory.stat", O_RDONLY);
 	if (fd < 0)
 		return -1;
 	len = read(fd, stat, sizeof(stat) - 1);
@@ -692,7 +689,8 @@ static long cgroup_memory(int cgroup)
 	if (!ASSERT_GT(len, 0, "read memory.stat"))
 		return -1;
 	stat[len] = 0;
-	return stat_bytes(stat, "\nslab ") + stat_bytes(stat, "\nvmalloc ");
+	line = strstr(stat, "\nkernel ");
+	return line ? strtol(line + strlen("\nkernel "), NULL, 10) : -1;
 }
 
 static int get_ids(const struct bpf_link *link, __u32 *ids, __u32 cnt)
@@ -715,41 +713,48 @@ static void test_memory(struct shared_env *t)
 {
 	int cgroup, cnt, all = btf__type_cnt(t->tr.btf);
 	struct bpf_link *link = NULL, *two = NULL;
-	const __u64 cookies[] = { 1, 2 };
-	long before, between;
+	long before, between, after;
+	__u64 *cookies;
 	__u32 *ids;
 
 	ids = calloc(all, sizeof(*ids));
+	cookies = calloc(all, sizeof(*cookies));
 	cgroup = test__join_cgroup("/tracing_multi_memory");
-	if (!ASSERT_OK_PTR(ids, "calloc") || !ASSERT_OK_FD(cgroup, "join_cgroup"))
+	if (!ASSERT_OK_PTR(ids, "ids") || !ASSERT_OK_PTR(cookies, "cookies") ||
+	    !ASSERT_OK_FD(cgroup, "join_cgroup"))
 		goto out;
+	link = bpf_program__attach_tracing_multi(t->skel->progs.empty_1, "*", NULL);
+	if (!ASSERT_OK_PTR(link, "attach by pattern"))
+		goto out;
+	cnt = get_ids(link, ids, all);
+	bpf_link__destroy(link);
+	link = NULL;
 	before = cgroup_memory(cgroup);
 	if (before < 0) {
 		test__skip();
 		goto out;
 	}
-	link = bpf_program__attach_tracing_multi(t->skel->progs.empty_exit, "*", NULL);
-	if (!ASSERT_OK_PTR(link, "attach to all"))
-		goto out;
-	cnt = get_ids(link, ids, all);
-	if (!ASSERT_GT(cnt, 10000, "functions"))
+	/* the functions are numbered, in this order */
+	link = attach_ids(t->skel->progs.tail_to, ids, cnt, cookies);
+	if (!ASSERT_OK_PTR(link, "attach to all") || !ASSERT_GT(cnt, 10000, "functions"))
 		goto out;
 	between = cgroup_memory(cgroup);
 	printf("%d functions, %ld bytes\n", cnt, between - before);
 	ASSERT_GE(between - before, cnt * 64L, "bytes of all functions");
 
-	/* ids are sorted, and the first function is known by the lowest number */
 	ids[1] = ids[cnt - 1];
 	two = attach_ids(t->skel->progs.many_1, ids, 2, cookies);
 	if (!ASSERT_OK_PTR(two, "attach to two"))
 		goto out;
-	printf("2 functions, %ld bytes\n", cgroup_memory(cgroup) - between);
-	ASSERT_LE(cgroup_memory(cgroup) - between, 64 << 10, "bytes of two functions");
+	after = cgroup_memory(cgroup);
+	printf("2 functions, %ld bytes\n", after - between);
+	ASSERT_LE(after - between, 64 << 10, "bytes of two functions");
 out:
 	bpf_link__destroy(two);
 	bpf_link__destroy(link);
 	if (cgroup >= 0)
 		close(cgroup);
+	free(cookies);
 	free(ids);
 }
 
