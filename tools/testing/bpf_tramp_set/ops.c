@@ -222,6 +222,18 @@ static void tidy_and_check(void)
 	CHECK(err || list_empty(&bpf_tramp_untidy));
 }
 
+/* After an operation that has the worker tidy up; all was @tidied before. */
+static void end_tidily(bool tidied)
+{
+	if (world.tidy_later)
+		tidy_and_check();
+	world.tidy_later = false;
+	if (!fault.fired && tidied)
+		CHECK(list_empty(&bpf_tramp_untidy));
+	fault_set(0, false);
+	check_all();
+}
+
 static void op_detach(struct bpf_link *link)
 {
 	op_stop(link);
@@ -407,13 +419,7 @@ static void op_single_off(struct single *singles, u32 nr)
 		check_meanwhile();
 	}
 	CHECK(list_empty(&bpf_tramp_untidy) || (fault.fired && world.tidy_later) || !tidied);
-	if (world.tidy_later)
-		tidy_and_check();
-	world.tidy_later = false;
-	if (!fault.fired && tidied)
-		CHECK(list_empty(&bpf_tramp_untidy));
-	fault_set(0, false);
-	check_all();
+	end_tidily(tidied);
 }
 
 /* One program each on, for several functions, or for none. */
@@ -456,13 +462,7 @@ static int op_ipmodify(struct fn *fn, bool on)
 	CHECK(world.sites_moved + world.sites_deleted <= on && !world.sites_added);
 	fn->patched = fn->ipmodify;
 	check_all();
-	if (world.tidy_later)
-		tidy_and_check();
-	world.tidy_later = false;
-	if (!fault.fired && tidied)
-		CHECK(list_empty(&bpf_tramp_untidy));
-	fault_set(0, false);
-	check_all();
+	end_tidily(tidied);
 	return err;
 }
 
