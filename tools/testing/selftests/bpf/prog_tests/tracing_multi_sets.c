@@ -734,13 +734,14 @@ struct churner {
 };
 
 /*
- * A run ends after so many changes; slow machines give up earlier. For the long
- * mode the environment has TRACING_MULTI_CHANGES, the number of changes for each
- * run, which then takes as long as it takes.
+ * A run ends after so many changes. Slow machines give up earlier, very slow ones
+ * later, after a few. For the long mode the environment has TRACING_MULTI_CHANGES,
+ * the number of changes for each run, which then takes as long as it takes.
  */
 #define CHANGES		60
 #define CHANGES_MIN	10
 #define SECONDS_MAX	10
+#define SECONDS_SLOW	60
 
 static bool stop_callers, stop_churners;
 static int changes;
@@ -893,13 +894,23 @@ static void check_stable(struct env_sets *t, int p, __u64 misses, __u64 calls)
  * That is what is atomic about an attach, a detach, a split, a merge and a
  * move to another kind of trampoline.
  */
+static bool run_goes_on(int wanted, __u64 start)
+{
+	int done = __atomic_load_n(&changes, __ATOMIC_RELAXED);
+	__u64 seconds = (get_time_ns() - start) / 1000000000ULL;
+
+	if (wanted > CHANGES)
+		return done < wanted;
+	return done < wanted && seconds < (done < CHANGES_MIN ? SECONDS_SLOW : SECONDS_MAX);
+}
+
 static void run_concurrent(struct env_sets *t, const int *stable, int stable_cnt,
 			   const int *churn_cnt, bool transient)
 {
 	struct caller callers[CALLERS_MAX] = {};
 	struct churner churners[CHURNERS] = {};
 	int i, err = 0, wanted = env_number("TRACING_MULTI_CHANGES", CHANGES);
-	__u64 misses[4], calls = 0, end;
+	__u64 misses[4], calls = 0, start;
 
 	forget_hits(t);
 	t->skel->bss->tid = syscall(SYS_gettid);
@@ -926,9 +937,8 @@ static void run_concurrent(struct env_sets *t, const int *stable, int stable_cnt
 		churners[i].started = true;
 	}
 
-	end = get_time_ns() + SECONDS_MAX * 1000000000ULL;
-	while ((wanted > CHANGES || get_time_ns() < end) &&
-	       __atomic_load_n(&changes, __ATOMIC_RELAXED) < wanted) {
+	start = get_time_ns();
+	while (run_goes_on(wanted, start)) {
 		show_progress(wanted);
 		if (!transient) {
 			usleep(1000);
