@@ -32,22 +32,23 @@ void bpf_tramp_sets_unlock(void)
 /**
  * bpf_tramp_pin - a function's dedicated trampoline is to get a program
  * @tr: the dedicated trampoline
+ * @node: the program
  *
- * If links cover the function, @tr gets their programs, and the site moves to it, unless
- * it is there. If the caller cannot add the program then, it calls bpf_tramp_unpin().
- * A site that no link covers any more leaves ftrace.
+ * If links cover the function, @tr gets their programs and this one, and the site moves
+ * to it, unless it is there. A site that no link covers any more leaves ftrace.
  *
  * Context: may sleep; @tr's lock is held, and bpf_tramp_sets_mutex.
- * Return: 0, also if there is nothing to do; or an error, with all as it was: -EBUSY if
- *         the function has another dedicated trampoline (by another BTF id) or @tr is
- *         for another model; -E2BIG if @tr could get no program beside those of links;
- *         -ENOMEM, or what ftrace returned.
+ * Return: 1 if @tr runs the program now; 0 if the caller has to add it; or an error, with
+ *         all as it was: -EBUSY if the function has another dedicated trampoline (by
+ *         another BTF id) or @tr is for another model; what bpf_trampoline_add_prog()
+ *         returned; -ENOMEM, or what ftrace returned.
  */
-int bpf_tramp_pin(struct bpf_trampoline *tr)
+int bpf_tramp_pin(struct bpf_trampoline *tr, struct bpf_tramp_node *node)
 {
 	struct bpf_tramp_class class;
 	struct bpf_tramp_site *site;
 	struct bpf_tramp_set *set;
+	int err;
 
 	lockdep_assert_held(&bpf_tramp_sets_mutex);
 	site = bpf_tramp_site_find_ip(tr->ip);
@@ -61,15 +62,26 @@ int bpf_tramp_pin(struct bpf_trampoline *tr)
 	bpf_tramp_tr_class(tr, &class);
 	if (!bpf_tramp_class_equal(&class, &site->set->class))
 		return -EBUSY;
-	if (bpf_trampoline_nr_progs(site->set->tr) >= BPF_MAX_TRAMP_LINKS)
-		return -E2BIG;
 	class.pin = tr;
 	set = bpf_tramp_set_derive(&class, BPF_TRAMP_KIND_ALONE, site->set, site);
-	return set ? bpf_tramp_change_move(site->set, set, site) : -ENOMEM;
+	if (!set)
+		return -ENOMEM;
+	/* the links' programs are older */
+	err = bpf_tramp_set_load(set) ?: bpf_trampoline_add_prog(tr, node);
+	if (err) {
+		bpf_tramp_set_free(set);
+		return err;
+	}
+	err = bpf_tramp_change_move(site->set, set, site);
+	if (!err)
+		return 1;
+	bpf_trampoline_del_prog(tr, node);
+	bpf_trampoline_skip_link(node->link);
+	return err;
 }
 
 /**
- * bpf_tramp_unpin - a dedicated trampoline has lost a program, or did not get it
+ * bpf_tramp_unpin - a dedicated trampoline has lost a program
  * @tr: the dedicated trampoline; its images jump over the program already
  *
  * The site returns to a shared set when sets can serve all its programs again.

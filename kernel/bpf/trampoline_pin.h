@@ -8,14 +8,18 @@
 bool bpf_tramp_ip_is_site(unsigned long ip);
 bool bpf_tramp_sets_lock(unsigned long ip);
 void bpf_tramp_sets_unlock(void);
-int bpf_tramp_pin(struct bpf_trampoline *tr);
+int bpf_tramp_pin(struct bpf_trampoline *tr, struct bpf_tramp_node *node);
 bool bpf_tramp_unpin(struct bpf_trampoline *tr);
 int bpf_tramp_ipmodify(unsigned long ip);
 #else
 static inline bool bpf_tramp_ip_is_site(unsigned long ip) { return false; }
 static inline bool bpf_tramp_sets_lock(unsigned long ip) { return false; }
 static inline void bpf_tramp_sets_unlock(void) { }
-static inline int bpf_tramp_pin(struct bpf_trampoline *tr) { return 0; }
+static inline int bpf_tramp_pin(struct bpf_trampoline *tr, struct bpf_tramp_node *node)
+{
+	return 0;
+}
+
 static inline bool bpf_tramp_unpin(struct bpf_trampoline *tr) { return false; }
 static inline int bpf_tramp_ipmodify(unsigned long ip) { return 0; }
 #endif

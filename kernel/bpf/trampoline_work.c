@@ -19,6 +19,11 @@
 #define TIDY_RETRY	(1UL * HZ)
 #define TIDY_RETRY_MAX	(64UL * HZ)
 
+static void tidy_work_fn(struct work_struct *work);
+static DECLARE_DELAYED_WORK(tidy_work, tidy_work_fn);
+/* What has come since does not wait for it. */
+static DECLARE_DELAYED_WORK(retry_work, tidy_work_fn);
+
 static void tidy_work_fn(struct work_struct *work)
 {
 	static unsigned long retry = TIDY_RETRY;
@@ -26,11 +31,9 @@ static void tidy_work_fn(struct work_struct *work)
 
 	/* ever more rarely; ftrace that has given up stays so */
 	if (err && err != -ENODEV)
-		queue_delayed_work(bpf_tramp_wq, to_delayed_work(work), retry);
+		queue_delayed_work(bpf_tramp_wq, &retry_work, retry);
 	retry = err ? min(2 * retry, TIDY_RETRY_MAX) : TIDY_RETRY;
 }
-
-static DECLARE_DELAYED_WORK(tidy_work, tidy_work_fn);
 
 /**
  * bpf_tramp_tidy_later - have bpf_tramp_sets_tidy() called soon

@@ -395,7 +395,7 @@ static void test_pin_other_id(void)
 	other = tr_new(&world.fns[0]);
 	other->ip = world.fns[0].ip;
 	CHECK(bpf_tramp_sets_lock(other->ip));
-	CHECK(bpf_tramp_pin(other) == -EBUSY);
+	CHECK(bpf_tramp_pin(other, &world.fns[1].own_node[1]) == -EBUSY);
 	CHECK(!other->set && !other->nr_progs);
 	bpf_tramp_sets_unlock();
 	bpf_trampoline_put(other);
@@ -404,7 +404,7 @@ static void test_pin_other_id(void)
 	other->ip = world.fns[1].ip;
 	world.fns[1].class.model.nr_args++;
 	CHECK(bpf_tramp_sets_lock(other->ip));
-	CHECK(bpf_tramp_pin(other) == -EBUSY);
+	CHECK(bpf_tramp_pin(other, &world.fns[1].own_node[1]) == -EBUSY);
 	bpf_tramp_sets_unlock();
 	world.fns[1].class.model.nr_args--;
 	bpf_trampoline_put(other);

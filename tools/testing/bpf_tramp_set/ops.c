@@ -279,39 +279,26 @@ static void single_unlock(struct single *s)
 		bpf_tramp_sets_unlock();
 }
 
-static void single_del_prog(struct single *s)
-{
-	bpf_trampoline_del_prog(s->tr, &s->fn->own_node[s->slot]);
-	s->tr->nr_own--;
-}
-
+/* Returns: 0 if what remains is to patch the function; 1 if nothing does. */
 static int single_prepare(struct single *s)
 {
+	struct bpf_tramp_node *node = &s->fn->own_node[s->slot];
 	int err;
 
-	s->im = NULL;
-	err = s->sets ? bpf_tramp_pin(s->tr) : 0;
+	err = s->sets ? bpf_tramp_pin(s->tr, node) : 0;
 	if (err)
 		return err;
-	err = bpf_trampoline_add_prog(s->tr, &s->fn->own_node[s->slot]);
+	err = bpf_trampoline_add_prog(s->tr, node);
 	if (err)
-		goto out_unpin;
-	s->tr->nr_own++;
+		return err;
 	s->im = image_generate(s->tr);
-	if (s->im)
+	if (s->im && !should_fail())
 		return 0;
-	err = -ENOMEM;
-	single_del_prog(s);
-out_unpin:
-	bpf_tramp_unpin(s->tr);
-	return err;
-}
-
-static void single_abort(struct single *s)
-{
-	single_del_prog(s);
+	bpf_trampoline_del_prog(s->tr, node);
+	if (!s->im)
+		return -ENOMEM;
 	image_free(s->im);
-	bpf_tramp_unpin(s->tr);
+	return -EIO;
 }
 
 static void single_patch(struct single *s)
@@ -330,8 +317,6 @@ static void single_commit(struct single *s)
 	image_activate(s->im);
 	if (old)
 		image_put(old);
-	model_add(s->fn, &s->fn->own_link[s->slot], 0);
-	s->fn->nr_own++;
 }
 
 static int single_attach(struct single *s)
@@ -347,16 +332,17 @@ static int single_attach(struct single *s)
 	single_lock(s);
 	err = single_prepare(s);
 	check_meanwhile();
-	if (!err && should_fail()) {
-		err = -EIO;
-		single_abort(s);
-	}
-	if (err) {
-		check_gone(link);
-	} else {
+	if (!err) {
 		single_patch(s);
 		check_meanwhile();
 		single_commit(s);
+	}
+	err = min(err, 0);
+	if (err) {
+		check_gone(link);
+	} else {
+		model_add(s->fn, link, 0);
+		s->fn->nr_own++;
 	}
 	single_unlock(s);
 	if (err) {
@@ -367,7 +353,7 @@ static int single_attach(struct single *s)
 	CHECK(err == (full ? -E2BIG : 0) || fault.fired);
 	CHECK(!fault.fired || err);
 	if (tidied)
-		CHECK(list_empty(&bpf_tramp_untidy) || (err && world.tidy_later));
+		CHECK(list_empty(&bpf_tramp_untidy));
 	check_all();
 	return err;
 }
@@ -406,7 +392,7 @@ static void op_single_off(struct single *singles, u32 nr)
 		link->busy = true;
 		s->tr = s->fn->tr;
 		single_lock(s);
-		single_del_prog(s);
+		bpf_trampoline_del_prog(s->tr, &s->fn->own_node[s->slot]);
 		bpf_trampoline_skip_link(link);
 		if (!bpf_tramp_unpin(s->tr))
 			single_update(s);
@@ -431,9 +417,6 @@ static int op_single_on(struct single *singles, u32 nr)
 	for (i = 0; i < nr && !err; i++)
 		err = single_attach(&singles[i]);
 	fault_set(0, false);
-	if (world.tidy_later)
-		tidy_and_check();
-	world.tidy_later = false;
 	if (err && i > 1)
 		op_single_off(singles, i - 1);
 	return err;

@@ -464,6 +464,12 @@ int bpf_tramp_tr_has_room(const struct bpf_trampoline *tr, const struct bpf_prog
 	return 0;
 }
 
+/* A single program's, not a link's */
+static bool node_is_own(const struct bpf_trampoline *tr, const struct bpf_tramp_node *node)
+{
+	return tr->fn && node >= tr->fn->own_node && node < tr->fn->own_node + MAX_OWN;
+}
+
 int bpf_trampoline_add_prog(struct bpf_trampoline *tr, struct bpf_tramp_node *node)
 {
 	int err;
@@ -475,6 +481,7 @@ int bpf_trampoline_add_prog(struct bpf_trampoline *tr, struct bpf_tramp_node *no
 		return err;
 	hlist_add_head(&node->tramp_hlist, &tr->progs);
 	tr->nr_progs++;
+	tr->nr_own += node_is_own(tr, node);
 	return 0;
 }
 
@@ -484,6 +491,7 @@ void bpf_trampoline_del_prog(struct bpf_trampoline *tr, struct bpf_tramp_node *n
 	CHECK(!hlist_unhashed(&node->tramp_hlist));
 	hlist_del_init(&node->tramp_hlist);
 	tr->nr_progs--;
+	tr->nr_own -= node_is_own(tr, node);
 }
 
 void bpf_trampoline_skip_link(struct bpf_link *link)
