@@ -23,13 +23,15 @@ static struct bpf_tracing_multi_link *to_multi(const struct bpf_link *link)
 
 /*
  * When it returns the program does not run any more. The functions leave ftrace soon
- * after.
+ * after. Light programs run with preemption disabled: wait for those that still do.
  */
 static void link_detach(struct bpf_tracing_multi_link *multi)
 {
 	bpf_tramp_tidy_not_now();
 	bpf_tramp_sets_detach(&multi->link, &multi->tuples);
 	bpf_tramp_tidy_later();
+	if (multi->link.prog->light)
+		synchronize_rcu_expedited();
 }
 
 static void link_release(struct bpf_link *link)

@@ -75,6 +75,7 @@ struct bpf_tramp_set *bpf_tramp_set_twin(const struct bpf_tramp_class *class,
 struct bpf_tramp_set *bpf_tramp_set_find(const struct bpf_tramp_class *class,
 					 const struct list_head *tuples);
 void bpf_tramp_sets_find_wasted(struct list_head *wasted);
+void bpf_tramp_sets_outdate(bool (*which)(const struct bpf_tramp_set *set));
 bool bpf_tramp_set_fits(const struct bpf_tramp_set *set);
 void bpf_tramp_set_insert(struct bpf_tramp_set *set);
 void bpf_tramp_set_mark_untidy(struct bpf_tramp_set *set);

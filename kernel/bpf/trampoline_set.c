@@ -91,6 +91,26 @@ void bpf_tramp_sets_find_wasted(struct list_head *wasted)
 }
 
 /**
+ * bpf_tramp_sets_outdate - bodies are to be generated again
+ * @which: tells for each set of the table whether its body is one of them
+ *
+ * bpf_tramp_tidy() does it then.
+ */
+void bpf_tramp_sets_outdate(bool (*which)(const struct bpf_tramp_set *set))
+{
+	struct bpf_tramp_set *set;
+	struct hlist_node *tmp;
+	int bucket;
+
+	hash_for_each_safe(sets, bucket, tmp, set, hash_node) {
+		if (!which(set))
+			continue;
+		set->stale = true;
+		bpf_tramp_set_mark_untidy(set);
+	}
+}
+
+/**
  * bpf_tramp_set_insert - put a set where its class and links belong in the table
  * @set: the set
  */

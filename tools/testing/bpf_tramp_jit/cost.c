@@ -297,7 +297,7 @@ static int cost_run(bool json)
 	unsigned int o, seed = 1;
 	int place;
 
-	light = 1;
+	measuring = 1;
 	config_use(&configs[0]);
 	for (place = 0; place < COST_PLACES; place++) {
 		fprintf(stderr, "\r%d of %d places", place + 1, COST_PLACES);

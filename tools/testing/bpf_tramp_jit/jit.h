@@ -22,6 +22,7 @@ struct jit_prog {
 	int wants_ip;
 	int wants_cookie;
 	int wants_session_cookie;
+	int light;
 	unsigned long long cookie;
 	/* cookies of sites by number, instead of @cookie */
 	struct bpf_tramp_cookies *cookies;
@@ -34,6 +35,7 @@ struct jit_spec {
 	int shared;			/* by functions; may start with an entry */
 	int thunk;			/* shared, and entered by thunks */
 	int livepatch;			/* shares the function, which it may replace */
+	int light;			/* runs light programs without calls */
 	enum exec_area area;		/* where it is to be */
 	unsigned long func;		/* the function, if not shared */
 	int nr_progs;
@@ -62,9 +64,12 @@ void jit_thunk_write(void *thunk, void *gate, int call_orig, unsigned long ip,
 		     unsigned long func, unsigned int nr);
 struct bpf_tramp_cookies *jit_cookies(unsigned int first, unsigned int nr);
 unsigned long long *jit_cookie(struct bpf_tramp_cookies *cookies, unsigned int nr);
-unsigned long long jit_run_ctx_cookie(void *run_ctx);
 int jit_prog_index(void *prog);
 int jit_prog_has_session_cookie(void *prog);
+void jit_light_reset(void);
+void *jit_light_running(void);
+void jit_light_block(int index, int on);
+int jit_light_left(void);
 
 /* runtime.c: what a body calls, and images that are entered count in */
 #define NR_REFS		8
@@ -72,6 +77,8 @@ extern long refs[NR_REFS];
 unsigned long long runtime_enter(void *prog, void *run_ctx);
 void runtime_exit(void *prog, unsigned long long start, void *run_ctx);
 unsigned int runtime_prog(unsigned long long *ctx, void *insns);
+void runtime_missed(void *prog);
+void runtime_resched(void);
 
 /* zeroed memory that code, and what it refers to, are in */
 void *exec_alloc_in(enum exec_area area, unsigned long size);

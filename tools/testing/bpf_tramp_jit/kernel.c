@@ -39,6 +39,9 @@ int jit_canonical(struct jit_spec *spec)
 	return 0;
 }
 
+#define NR_PROGS	128
+#define BLOCKED		7
+
 /* A program and all that leads to it */
 struct prog {
 	struct bpf_prog prog;
@@ -47,7 +50,12 @@ struct prog {
 	struct bpf_tramp_node node;
 	struct bpf_tramp_node fexit;
 	int index;
+	u32 active;
 };
+
+/* Those of the images that are generated since jit_light_reset() */
+static struct prog *progs[NR_PROGS];
+static int nr_progs;
 
 int jit_prog_index(void *prog)
 {
@@ -57,6 +65,48 @@ int jit_prog_index(void *prog)
 int jit_prog_has_session_cookie(void *prog)
 {
 	return ((struct bpf_prog *)prog)->call_session_cookie;
+}
+
+void jit_light_reset(void)
+{
+	nr_progs = 0;
+}
+
+/* The light program that runs, or NULL. */
+void *jit_light_running(void)
+{
+	int i;
+
+	for (i = 0; i < nr_progs; i++)
+		if (progs[i]->active == 1)
+			return &progs[i]->prog;
+	return NULL;
+}
+
+/* As if the program ran already on this CPU, or not. */
+void jit_light_block(int index, int on)
+{
+	int i;
+
+	for (i = 0; i < nr_progs; i++)
+		if (progs[i]->index == index)
+			progs[i]->active = on ? BLOCKED : 0;
+}
+
+/* Is a program's count other than it was? */
+int jit_light_left(void)
+{
+	int i;
+
+	for (i = 0; i < nr_progs; i++)
+		if (progs[i]->active && progs[i]->active != BLOCKED)
+			return 1;
+	return 0;
+}
+
+void bpf_prog_missed(struct bpf_prog *prog)
+{
+	runtime_missed(prog);
 }
 
 static struct prog *prog_make(const struct jit_prog *p, int index)
@@ -82,6 +132,11 @@ static struct prog *prog_make(const struct jit_prog *p, int index)
 	prog->node.cookie = p->cookie;
 	prog->node.cookies = p->cookies;
 	prog->fexit = prog->node;
+	prog->prog.light = p->light;
+	/* as for images' users */
+	prog->prog.active = (u8 __force __percpu *)&prog->active;
+	if (nr_progs < NR_PROGS)
+		progs[nr_progs++] = prog;
 	return prog;
 }
 
@@ -129,6 +184,8 @@ static u32 choose_flags(const struct jit_spec *spec, const struct bpf_tramp_node
 		flags |= BPF_TRAMP_F_SHARED;
 	if (spec->thunk)
 		flags |= BPF_TRAMP_F_THUNK;
+	if (spec->light)
+		flags |= BPF_TRAMP_F_LIGHT;
 	return flags;
 }
 
@@ -239,11 +296,6 @@ struct bpf_tramp_cookies *jit_cookies(unsigned int first, unsigned int nr)
 unsigned long long *jit_cookie(struct bpf_tramp_cookies *cookies, unsigned int nr)
 {
 	return &cookies->cookie[nr - cookies->first];
-}
-
-unsigned long long jit_run_ctx_cookie(void *run_ctx)
-{
-	return ((struct bpf_tramp_run_ctx *)run_ctx)->bpf_cookie;
 }
 
 /*

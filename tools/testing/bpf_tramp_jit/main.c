@@ -52,15 +52,17 @@ static void pass(void)
 }
 
 /* Code that is wrong most likely ends here, and may have lost its stack. */
-static void crashed(int sig)
+static void crashed(int sig, siginfo_t *info, void *context)
 {
+	if (sig == SIGILL && emulate(context))
+		return;
 	fail(__LINE__, "no signal", "%s", strsignal(sig));
 }
 
 static void catch_crashes(void)
 {
 	static const int signals[] = { SIGSEGV, SIGBUS, SIGILL, SIGTRAP };
-	struct sigaction sa = { .sa_handler = crashed, .sa_flags = SA_ONSTACK };
+	struct sigaction sa = { .sa_sigaction = crashed, .sa_flags = SA_ONSTACK | SA_SIGINFO };
 	static char mem[1 << 16];
 	stack_t stack = { .ss_sp = mem, .ss_size = sizeof(mem) };
 	u32 i;
@@ -211,13 +213,15 @@ static void check_call(const struct variant *v, const struct model *m, u32 fn, u
 		CHECK(target_in_frame, "no frame has an address of the image");
 	for (i = 0; i < NR_REFS; i++)
 		CHECK(!refs[i], "%ld references on an image left", refs[i]);
+	CHECK(!jit_light_left(), "a light program still counts as running");
+	CHECK(!preempt_disabled(), "preemption is disabled %d times", preempt_disabled());
 	/* dedicated: each program is given the cookie it was generated with */
 	for (i = 0; i < v->nr_progs; i++)
-		if (v->progs[i].attach != JIT_FEXIT)
+		if (v->progs[i].attach != JIT_FEXIT && i + 1 != v->blocked)
 			check_event(&events[n++], &v->progs[i], i, false, &a, ip,
 				    v->site_cookies ? cookies + fn : v->progs[i].cookie);
 	for (i = 0; i < v->nr_progs; i++)
-		if (v->progs[i].attach != JIT_FENTRY)
+		if (v->progs[i].attach != JIT_FENTRY && i + 1 != v->blocked)
 			check_event(&events[n++], &v->progs[i], i, true, &a, ip,
 				    v->site_cookies ? cookies + fn : v->progs[i].cookie);
 	CHECK(n == nr_events, "%d runs of programs instead of %d", nr_events, n);
@@ -283,9 +287,21 @@ static void variant_cookies(struct variant *v)
 			v->progs[i].cookies = cookies;
 }
 
+static void variant_light(struct variant *v)
+{
+	int i;
+
+	for (i = 0; i < v->nr_progs; i++)
+		v->progs[i].light = true;
+}
+
 static void spec_init(struct jit_spec *spec, struct variant *v, const struct model *m)
 {
+	jit_light_reset();
 	memset(spec, 0, sizeof(*spec));
+	spec->light = v->light;
+	if (v->light)
+		variant_light(v);
 	spec->shared = v->shared;
 	spec->thunk = has_thunks(v);
 	spec->livepatch = v->livepatch;
@@ -296,7 +312,32 @@ static void spec_init(struct jit_spec *spec, struct variant *v, const struct mod
 		variant_cookies(v);
 }
 
-static void run_variant(const struct variant *variant, const struct model *m)
+/* One of the programs misses calls, and another task is to run. */
+static void check_light(struct variant *v, const struct model *m)
+{
+	const struct jit_prog *p;
+	int i, missed;
+
+	for (i = 0; i < v->nr_progs; i++) {
+		p = &v->progs[i];
+		memset(nr_missed, 0, sizeof(nr_missed));
+		v->blocked = i + 1;
+		jit_light_block(i, true);
+		check_call(v, m, rnd() % NR_TARGETS, COOKIE);
+		jit_light_block(i, false);
+		missed = p->attach == JIT_FSESSION ? 2 : 1;
+		CHECK(nr_missed[i] == missed, "%d calls missed instead of %d", nr_missed[i],
+		      missed);
+		v->blocked = 0;
+		nr_resched = 0;
+		resched_due();
+		check_call(v, m, rnd() % NR_TARGETS, COOKIE);
+		resched_done();
+		CHECK(nr_resched == 1, "scheduled %d times", nr_resched);
+	}
+}
+
+static void run_variant(const struct variant *variant, const struct model *m, bool light)
 {
 	struct variant v = *variant;
 	struct jit_image image;
@@ -304,6 +345,7 @@ static void run_variant(const struct variant *variant, const struct model *m)
 	struct jit_spec spec;
 	u32 i;
 
+	v.light = light;
 	spec_init(&spec, &v, m);
 	if (v.shared)
 		CHECK(!jit_generate(&spec, &image), "no image");
@@ -324,6 +366,8 @@ static void run_variant(const struct variant *variant, const struct model *m)
 	}
 	for (i = 0; i < 12; i++)
 		check_call(&v, m, rnd() % NR_TARGETS, COOKIE);
+	if (light)
+		check_light(&v, m);
 	for (i = 0; i < NR_TARGETS; i++)
 		site_reset(i);
 	memset(target_images, 0, sizeof(target_images));
@@ -354,7 +398,9 @@ static void test_variants(u32 nr_models)
 			for (i = 0; i < nr_models; i++) {
 				model_rnd(&m);
 				case_model(&m);
-				run_variant(&variants[v], &m);
+				run_variant(&variants[v], &m, false);
+				if (HAS_LIGHT)
+					run_variant(&variants[v], &m, true);
 			}
 			pass();
 		}

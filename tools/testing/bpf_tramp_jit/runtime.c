@@ -15,12 +15,14 @@
 
 struct event events[EVENTS_MAX];
 int nr_events;
+int nr_missed[JIT_PROGS_MAX];
+int nr_resched;
 long target_refs;
 struct jit_image target_images[NR_TARGETS];
 bool target_in_frame;
 long refs[NR_REFS];
-int light;
-unsigned long light_calls;
+int measuring;
+unsigned long measured_calls;
 static int prog;
 static int prog_has_session_cookie;
 static void *prog_ctx;
@@ -83,6 +85,11 @@ void exec_reset(void)
 /* Memory for the JIT, which is not freed */
 
 FROM_JIT void *__kvmalloc_node_noprof(unsigned long size)
+{
+	return exec_alloc(size);
+}
+
+FROM_JIT void *__kmalloc_noprof(unsigned long size)
 {
 	return exec_alloc(size);
 }
@@ -165,7 +172,7 @@ static void preempt_on(void)
 		unlikely_case();
 }
 
-static unsigned long long light_enter(void **run_ctx)
+static unsigned long long measured_enter(void **run_ctx)
 {
 	if (cpu.task.migration) {
 		cpu.task.migration++;
@@ -187,7 +194,7 @@ static unsigned long long light_enter(void **run_ctx)
 	return 1;
 }
 
-static void light_exit(unsigned long long start, void **run_ctx)
+static void measured_exit(unsigned long long start, void **run_ctx)
 {
 	cpu.task.run_ctx = *run_ctx;
 	if (READ_ONCE(cpu.stats) && start > 1)
@@ -207,7 +214,7 @@ static void light_exit(unsigned long long start, void **run_ctx)
 }
 
 /* percpu_ref_get() and percpu_ref_put(), for images that are not shared */
-static void light_ref(long nr)
+static void measured_ref(long nr)
 {
 	unsigned long *ref;
 
@@ -221,9 +228,11 @@ static void light_ref(long nr)
 
 FROM_JIT unsigned long long runtime_enter(void *p, void *run_ctx)
 {
-	if (light)
-		return light_enter(run_ctx);
+	if (measuring)
+		return measured_enter(run_ctx);
 	from_jit_returns();
+	if (preempt_disabled())
+		nr_events = EVENTS_MAX + 1;
 	prog = jit_prog_index(p);
 	prog_has_session_cookie = jit_prog_has_session_cookie(p);
 	prog_ctx = run_ctx;
@@ -232,8 +241,8 @@ FROM_JIT unsigned long long runtime_enter(void *p, void *run_ctx)
 
 FROM_JIT void runtime_exit(void *p, unsigned long long start, void *run_ctx)
 {
-	if (light) {
-		light_exit(start, run_ctx);
+	if (measuring) {
+		measured_exit(start, run_ctx);
 		return;
 	}
 	from_jit_returns();
@@ -243,8 +252,8 @@ FROM_JIT void runtime_exit(void *p, unsigned long long start, void *run_ctx)
 
 FROM_JIT void __bpf_tramp_enter(void *im)
 {
-	if (light) {
-		light_ref(1);
+	if (measuring) {
+		measured_ref(1);
 		return;
 	}
 	from_jit_returns();
@@ -253,8 +262,8 @@ FROM_JIT void __bpf_tramp_enter(void *im)
 
 FROM_JIT void __bpf_tramp_exit(void *im)
 {
-	if (light) {
-		light_ref(-1);
+	if (measuring) {
+		measured_ref(-1);
 		return;
 	}
 	from_jit_returns();
@@ -265,19 +274,30 @@ FROM_JIT void __bpf_tramp_exit(void *im)
 FROM_JIT unsigned int runtime_prog(unsigned long long *ctx, void *insns)
 {
 	struct event *e = &events[nr_events];
+	void *running;
 	int i;
 
-	if (light) {
-		light_calls++;
+	if (measuring) {
+		measured_calls++;
 		return 0;
 	}
 	from_jit_returns();
+	running = jit_light_running();
+	if (running) {
+		prog = jit_prog_index(running);
+		prog_has_session_cookie = jit_prog_has_session_cookie(running);
+		prog_ctx = NULL;
+	}
 	if (nr_events >= EVENTS_MAX)
 		return 0;
+	if (preempt_disabled() != !!running) {
+		nr_events = EVENTS_MAX + 1;
+		return 0;
+	}
 	nr_events++;
 	memset(e, 0, sizeof(*e));
 	e->prog = prog;
-	e->cookie = jit_run_ctx_cookie(prog_ctx);
+	e->cookie = ctx[-3];
 	e->nr_args = ctx[-1] & 0xff;
 	e->is_return = ctx[-1] >> 63;
 	/* those without find what was left by others */
@@ -291,6 +311,23 @@ FROM_JIT unsigned int runtime_prog(unsigned long long *ctx, void *insns)
 		ctx[-(int)e->cookie_slot] = 0x5e551000 + prog;
 	}
 	return 0;
+}
+
+FROM_JIT void runtime_missed(void *p)
+{
+	from_jit_returns();
+	if (preempt_disabled() != 1)
+		nr_events = EVENTS_MAX + 1;
+	nr_missed[jit_prog_index(p)]++;
+}
+
+FROM_JIT void runtime_resched(void)
+{
+	from_jit_returns();
+	if (preempt_disabled())
+		nr_events = EVENTS_MAX + 1;
+	nr_resched++;
+	resched_done();
 }
 
 /* Has the stack between the function and its caller an address of the image? */

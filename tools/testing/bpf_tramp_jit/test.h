@@ -57,6 +57,8 @@ struct variant {
 	bool calls_orig;
 	bool site_cookies;
 	bool livepatch;
+	bool light;
+	int blocked;			/* 1 + the program that runs already; 0: none */
 };
 
 #define NR_SITES	64

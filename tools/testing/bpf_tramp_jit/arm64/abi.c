@@ -2,15 +2,19 @@
 /* How functions are called, and what is checked of it beyond what is common */
 #include <sys/auxv.h>
 #include <sys/mman.h>
+#include <ucontext.h>
 
 #include "test.h"
 
 /* Sites branch to ftrace_caller() even if a trampoline is in reach. */
 #define BY_FTRACE	1
+/* The processor has atomic instructions. */
+#define LSE		2
 
 static const struct config configs[] = {
 	{ "all in reach" },
 	{ "by way of ftrace_caller", BY_FTRACE },
+	{ "with atomic instructions", LSE },
 	{ "images out of reach", .gate = EXEC_LOW, .thunk = EXEC_LOW,
 	  .image = { EXEC_HIGH, EXEC_LOW } },
 	{ "gates out of reach of thunks", .gate = EXEC_HIGH, .thunk = EXEC_LOW,
@@ -44,6 +48,7 @@ static void arch_config(void)
 {
 	void *low = exec_addr(EXEC_LOW), *near = exec_addr(EXEC_NEAR), *high = exec_addr(EXEC_HIGH);
 
+	jit_set_lse(config->flags & LSE);
 	CHECK(!in_reach(low + EXEC_SIZE, high), "low to high");
 	CHECK(in_reach(low, near + EXEC_SIZE), "low to near");
 	CHECK(in_reach(near, high + EXEC_SIZE), "near to high");
@@ -55,6 +60,20 @@ static void arch_config(void)
 int exec_prot(void)
 {
 	return jit_bti() && (getauxval(AT_HWCAP2) & HWCAP2_BTI) ? PROT_BTI : 0;
+}
+
+/* Returns: nonzero if the instruction was one of those that the kernel may execute. */
+int emulate(void *context)
+{
+	mcontext_t *mc = &((ucontext_t *)context)->uc_mcontext;
+	u32 insn = *(u32 *)mc->pc;
+	unsigned long val;
+
+	if (!jit_sysreg(insn, &val))
+		return 0;
+	mc->regs[insn % 32] = val;
+	mc->pc += sizeof(insn);
+	return 1;
 }
 
 /* With the first argument that is on the stack all that follow are. */

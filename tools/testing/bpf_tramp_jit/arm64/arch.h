@@ -23,6 +23,8 @@
 
 /* Sites branch by bl to all trampolines. */
 #define SITE_JMP	0
+/* Light programs run without calls. */
+#define HAS_LIGHT	1
 /* Most likely this machine is emulated. */
 #define HAS_COST	0
 
@@ -59,10 +61,18 @@ struct direct {
 
 /* stubs.c */
 int jit_bti(void);
+void jit_set_lse(int on);
+int jit_sysreg(unsigned int insn, unsigned long *val);
+int preempt_disabled(void);
+void resched_due(void);
+void resched_done(void);
 
 /* call.S */
 void call_return(void);
 void ftrace_caller(void);
+
+/* abi.c: what only the kernel may execute */
+int emulate(void *context);
 
 /* abi.c, checks the trampoline that calls something */
 void check_frames(const unsigned long *fp, unsigned long sp);

@@ -19,6 +19,8 @@
 
 /* Sites branch by jmp to trampolines that call the function. */
 #define SITE_JMP	1
+/* Light programs run without calls. */
+#define HAS_LIGHT	1
 /* Calls of traced functions can be measured. */
 #define HAS_COST	1
 
@@ -55,6 +57,9 @@ void return_thunk(void);
 
 /* stubs.c */
 void jit_set_features(unsigned int features);
+int preempt_disabled(void);
+void resched_due(void);
+void resched_done(void);
 
 /*
  * What the JIT's code calls: it does not keep the stack aligned as user space
@@ -65,6 +70,11 @@ void jit_set_features(unsigned int features);
 static inline void from_jit_returns(void)
 {
 	call_depth--;
+}
+
+static inline int emulate(void *context)
+{
+	return 0;
 }
 
 #endif /* __ASSEMBLER__ */

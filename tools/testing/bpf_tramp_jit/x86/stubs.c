@@ -93,3 +93,26 @@ __noendbr bool is_endbr(u32 *val)
 {
 	return *val == gen_endbr();
 }
+
+/* The upper half has the inverted flag that another task is to run. */
+DEFINE_PER_CPU_CACHE_HOT(unsigned long, __preempt_count) = PREEMPT_ENABLED;
+
+int preempt_disabled(void)
+{
+	return (int)*(unsigned long __force *)&__preempt_count;
+}
+
+void resched_due(void)
+{
+	*(unsigned long __force *)&__preempt_count &= ~PREEMPT_NEED_RESCHED;
+}
+
+void resched_done(void)
+{
+	*(unsigned long __force *)&__preempt_count |= PREEMPT_NEED_RESCHED;
+}
+
+void preempt_schedule_notrace_thunk(void)
+{
+	runtime_resched();
+}

@@ -45,4 +45,12 @@ static inline __u64 prog_misses(struct bpf_program *prog)
 	return info.recursion_misses;
 }
 
+/* A number from the environment, for runs that take longer than a test should. */
+static inline int env_number(const char *name, int dflt)
+{
+	const char *val = getenv(name);
+
+	return val ? atoi(val) : dflt;
+}
+
 #endif /* __TRACING_MULTI_HELPERS_H */

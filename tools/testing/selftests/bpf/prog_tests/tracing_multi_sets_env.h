@@ -347,14 +347,6 @@ static inline bool sets_are_gone(struct env_sets *t)
 	return ASSERT_EQ(cnt, 0, left);
 }
 
-/* A number from the environment, for runs that take longer than a test should. */
-static inline int env_number(const char *name, int dflt)
-{
-	const char *val = getenv(name);
-
-	return val ? atoi(val) : dflt;
-}
-
 /* ASSERT_EQ() only for what differs: each step compares a thousand numbers. */
 static inline bool check_val(__u64 actual, __u64 expected, const char *step, int p, int f)
 {

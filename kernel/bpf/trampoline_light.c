@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Bodies of sets run light programs without calls, unless something needs the calls.
+ * When that changes the bodies are generated again. Dedicated trampolines always call.
+ */
+#include "trampoline_set_internal.h"
+#include "trampoline_change.h"
+
+static bool light_is_run_by(const struct bpf_tramp_set *set)
+{
+	const struct bpf_tramp_tuple *t;
+
+	if (set->class.pin)
+		return false;
+	list_for_each_entry(t, &set->tuples, set_node)
+		if (t->node.link->prog->light)
+			return true;
+	return false;
+}
+
+/**
+ * bpf_tramp_sets_renew_light - generate all bodies again that run light programs
+ *
+ * The caller has changed what bpf_trampoline_generate() looks at. A set for which that
+ * fails keeps its body until bpf_tramp_sets_tidy() succeeds.
+ *
+ * Context: may sleep; takes bpf_tramp_sets_mutex.
+ */
+void bpf_tramp_sets_renew_light(void)
+{
+	guard(mutex)(&bpf_tramp_sets_mutex);
+	bpf_tramp_sets_outdate(light_is_run_by);
+	if (bpf_tramp_tidy())
+		bpf_tramp_tidy_later();
+}
