@@ -126,7 +126,7 @@ void arch_bpf_gate_switch(void *gate, const struct bpf_tramp_image *im)
 void arch_bpf_thunk_write(void *rw, void *thunk, void *gate, bool call_orig,
 			  unsigned long ip, unsigned long func, u32 nr)
 {
-	static const u8 lea_r11[] = { 0x4c, 0x8d, 0x1d, 0xfe, 0xff, 0xff, 0xff };
+	static const u8 mov_r11d[] = { 0x41, 0xbb };
 
 	memset(rw, INT3_INSN_OPCODE, BPF_THUNK_SIZE);
 	if (call_orig) {
@@ -134,12 +134,13 @@ void arch_bpf_thunk_write(void *rw, void *thunk, void *gate, bool call_orig,
 		gen_insn(rw, thunk, BPF_THUNK_RET, CALL_INSN_OPCODE,
 			 (void *)ip + CALL_INSN_SIZE);
 		gen_insn(rw, thunk, BPF_THUNK_JMP, JMP32_INSN_OPCODE, gate + BPF_GATE_EXIT);
+		*(u64 *)(rw + BPF_THUNK_IP) = func;
+		*(u32 *)(rw + BPF_THUNK_NR) = nr;
 	} else {
-		memcpy(rw, lea_r11, sizeof(lea_r11));
-		gen_insn(rw, thunk, sizeof(lea_r11), JMP32_INSN_OPCODE, gate + BPF_GATE_ENTRY);
+		memcpy(rw, mov_r11d, sizeof(mov_r11d));
+		*(u32 *)(rw + sizeof(mov_r11d)) = nr;
+		gen_insn(rw, thunk, BPF_THUNK_MOV, JMP32_INSN_OPCODE, gate + BPF_GATE_ENTRY);
 	}
-	*(u64 *)(rw + BPF_THUNK_IP) = func;
-	*(u32 *)(rw + BPF_THUNK_NR) = nr;
 }
 
 /**

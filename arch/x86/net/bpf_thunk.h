@@ -29,9 +29,8 @@
  *
  * The trampoline returns to the function; the site has a call:
  *
- *    0  lea  r11, [rip - 2]	5 bytes into the thunk
- *    7  jmp  gate's entry
- *   16  as above
+ *    0  mov  r11d, number of the site
+ *    6  jmp  gate's entry
  *
  * The gate of a set is where all its thunks meet. It has the size of a thunk:
  *
@@ -46,6 +45,7 @@
 #define BPF_THUNK_SIZE		32
 #define BPF_THUNK_RET		5	/* what the trampoline knows of the thunk */
 #define BPF_THUNK_JMP		10
+#define BPF_THUNK_MOV		6	/* behind the mov of the other kind */
 #define BPF_THUNK_IP		16
 #define BPF_THUNK_NR		24
 

@@ -267,6 +267,9 @@ static const struct variant variants[] = {
 	{ "dedicated beside a livepatch, fsession", 2,
 	  { { JIT_FSESSION, ALL_WANTS, .wants_session_cookie = 1, .cookie = 5 }, { JIT_FEXIT } },
 	  .calls_orig = true, .livepatch = true },
+	{ "shared, fentry, some with cookies", 4,
+	  { { JIT_FENTRY }, { JIT_FENTRY, ALL_WANTS }, { JIT_FENTRY }, { JIT_FENTRY, ALL_WANTS } },
+	  .shared = true, .site_cookies = true },
 };
 
 static void spec_progs(struct jit_spec *spec, struct variant *v)
