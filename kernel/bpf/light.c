@@ -15,6 +15,7 @@
 #include <linux/bpf.h>
 #include <linux/bpf_verifier.h>
 #include <linux/btf.h>
+#include <linux/filter.h>
 #include <linux/stringify.h>
 #include "disasm.h"
 
@@ -180,19 +181,62 @@ void bpf_light_account(struct bpf_verifier_env *env, const struct bpf_insn *insn
 /**
  * bpf_light_end - log whether a program is light
  * @env: the verifier's environment, after it has looked at all instructions
+ *
+ * Return: 0, or -EINVAL for BPF_F_REENTRANT if the program is not light.
  */
-void bpf_light_end(struct bpf_verifier_env *env)
+int bpf_light_end(struct bpf_verifier_env *env)
 {
 	const struct bpf_prog *prog = env->prog;
 	char why[BPF_NOT_LIGHT_LEN];
 
+	if (!bpf_not_light(prog, why))
+		why[0] = 0;
+	if (prog->reentrant && !prog->light) {
+		bpf_log(&env->log, "BPF_F_REENTRANT is for light programs of tracing_multi links%s%s\n",
+			why[0] ? ": " : "", why);
+		return -EINVAL;
+	}
 	if (!(env->log.level & (BPF_LOG_LEVEL | BPF_LOG_STATS)))
-		return;
+		return 0;
 	if (prog->light)
 		bpf_log(&env->log, "program is light: it takes at most %u instructions of %u\n",
 			env->light_cost, LIGHT_MAX);
-	else if (bpf_not_light(prog, why))
+	else if (why[0])
 		bpf_log(&env->log, "program is not light: %s\n", why);
+	return 0;
+}
+
+/* Can nothing that the instruction does call a traced function? */
+static bool light_stays_inside(const struct bpf_insn *insn)
+{
+	u8 class = BPF_CLASS(insn->code), mode = BPF_MODE(insn->code);
+
+	if (class == BPF_JMP && BPF_OP(insn->code) == BPF_CALL)
+		return insn->src_reg == BPF_PSEUDO_CALL ||
+		       (!insn->src_reg && bpf_jit_inlines_helper_call(insn->imm));
+	/* the load may fault */
+	if (class == BPF_LDX)
+		return mode == BPF_MEM || mode == BPF_MEMSX;
+	return true;
+}
+
+/**
+ * bpf_light_rewritten - see whether a program can run inside itself
+ * @env: the verifier's environment, with calls in line as far as they will be
+ *
+ * A reentrant program that calls nothing needs no recursion protection.
+ */
+void bpf_light_rewritten(struct bpf_verifier_env *env)
+{
+	struct bpf_prog *prog = env->prog;
+	int i;
+
+	if (!prog->reentrant)
+		return;
+	for (i = 0; i < prog->len; i++)
+		if (!light_stays_inside(&prog->insnsi[i]))
+			return;
+	prog->unguarded = true;
 }
 
 /**

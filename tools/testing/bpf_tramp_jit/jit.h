@@ -23,6 +23,7 @@ struct jit_prog {
 	int wants_cookie;
 	int wants_session_cookie;
 	int light;
+	int unguarded;			/* the only one: it is told by its code */
 	unsigned long long cookie;
 	/* cookies of sites by number, instead of @cookie */
 	struct bpf_tramp_cookies *cookies;
@@ -70,6 +71,7 @@ void jit_light_reset(void);
 void *jit_light_running(void);
 void jit_light_block(int index, int on);
 int jit_light_left(void);
+int jit_unguarded(void);
 
 /* runtime.c: what a body calls, and images that are entered count in */
 #define NR_REFS		8
@@ -77,6 +79,7 @@ extern long refs[NR_REFS];
 unsigned long long runtime_enter(void *prog, void *run_ctx);
 void runtime_exit(void *prog, unsigned long long start, void *run_ctx);
 unsigned int runtime_prog(unsigned long long *ctx, void *insns);
+unsigned int runtime_unguarded(unsigned long long *ctx, void *insns);
 void runtime_missed(void *prog);
 void runtime_resched(void);
 

@@ -56,6 +56,7 @@ struct prog {
 /* Those of the images that are generated since jit_light_reset() */
 static struct prog *progs[NR_PROGS];
 static int nr_progs;
+static int unguarded;
 
 int jit_prog_index(void *prog)
 {
@@ -104,6 +105,11 @@ int jit_light_left(void)
 	return 0;
 }
 
+int jit_unguarded(void)
+{
+	return unguarded;
+}
+
 void bpf_prog_missed(struct bpf_prog *prog)
 {
 	runtime_missed(prog);
@@ -133,6 +139,12 @@ static struct prog *prog_make(const struct jit_prog *p, int index)
 	prog->node.cookies = p->cookies;
 	prog->fexit = prog->node;
 	prog->prog.light = p->light;
+	if (p->unguarded) {
+		prog->prog.reentrant = 1;
+		prog->prog.unguarded = 1;
+		prog->prog.bpf_func = (void *)runtime_unguarded;
+		unguarded = index;
+	}
 	/* as for images' users */
 	prog->prog.active = (u8 __force __percpu *)&prog->active;
 	if (nr_progs < NR_PROGS)

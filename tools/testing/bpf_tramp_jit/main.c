@@ -267,6 +267,9 @@ static const struct variant variants[] = {
 	{ "dedicated beside a livepatch, fsession", 2,
 	  { { JIT_FSESSION, ALL_WANTS, .wants_session_cookie = 1, .cookie = 5 }, { JIT_FEXIT } },
 	  .calls_orig = true, .livepatch = true },
+	{ "shared, one without protection from recursion", 3,
+	  { { JIT_FENTRY }, { JIT_FENTRY, ALL_WANTS, .cookie = COOKIE, .unguarded = 1 },
+	    { JIT_FEXIT } }, .shared = true, .calls_orig = true },
 	{ "shared, fentry, some with cookies", 4,
 	  { { JIT_FENTRY }, { JIT_FENTRY, ALL_WANTS }, { JIT_FENTRY }, { JIT_FENTRY, ALL_WANTS } },
 	  .shared = true, .site_cookies = true },
@@ -323,6 +326,8 @@ static void check_light(struct variant *v, const struct model *m)
 
 	for (i = 0; i < v->nr_progs; i++) {
 		p = &v->progs[i];
+		if (p->unguarded)
+			continue;
 		memset(nr_missed, 0, sizeof(nr_missed));
 		v->blocked = i + 1;
 		jit_light_block(i, true);

@@ -271,29 +271,13 @@ FROM_JIT void __bpf_tramp_exit(void *im)
 }
 
 /* The layout that bpf_get_func_arg(), bpf_get_func_ip() and others go by. */
-FROM_JIT unsigned int runtime_prog(unsigned long long *ctx, void *insns)
+static void run_prog(unsigned long long *ctx)
 {
 	struct event *e = &events[nr_events];
-	void *running;
 	int i;
 
-	if (measuring) {
-		measured_calls++;
-		return 0;
-	}
-	from_jit_returns();
-	running = jit_light_running();
-	if (running) {
-		prog = jit_prog_index(running);
-		prog_has_session_cookie = jit_prog_has_session_cookie(running);
-		prog_ctx = NULL;
-	}
 	if (nr_events >= EVENTS_MAX)
-		return 0;
-	if (preempt_disabled() != !!running) {
-		nr_events = EVENTS_MAX + 1;
-		return 0;
-	}
+		return;
 	nr_events++;
 	memset(e, 0, sizeof(*e));
 	e->prog = prog;
@@ -310,6 +294,36 @@ FROM_JIT unsigned int runtime_prog(unsigned long long *ctx, void *insns)
 		e->session_cookie = ctx[-(int)e->cookie_slot];
 		ctx[-(int)e->cookie_slot] = 0x5e551000 + prog;
 	}
+}
+
+FROM_JIT unsigned int runtime_prog(unsigned long long *ctx, void *insns)
+{
+	void *running;
+
+	if (measuring) {
+		measured_calls++;
+		return 0;
+	}
+	from_jit_returns();
+	running = jit_light_running();
+	if (running) {
+		prog = jit_prog_index(running);
+		prog_has_session_cookie = jit_prog_has_session_cookie(running);
+	}
+	if (preempt_disabled() != !!running)
+		nr_events = EVENTS_MAX + 1;
+	run_prog(ctx);
+	return 0;
+}
+
+FROM_JIT unsigned int runtime_unguarded(unsigned long long *ctx, void *insns)
+{
+	from_jit_returns();
+	if (jit_light_running())
+		nr_events = EVENTS_MAX + 1;
+	prog = jit_unguarded();
+	prog_has_session_cookie = 0;
+	run_prog(ctx);
 	return 0;
 }
 

@@ -168,6 +168,7 @@ __wrap_\fn:
 	wrap	runtime_enter, prog=1, result=1
 	wrap	runtime_exit, prog=1, result=0
 	wrap	runtime_prog, prog=0, result=1
+	wrap	runtime_unguarded, prog=0, result=1
 	wrap	bpf_prog_missed, prog=1, result=0
 	wrap	preempt_schedule_notrace, prog=0, result=0
 	wrap	__bpf_tramp_enter, prog=0, result=0

@@ -58,12 +58,19 @@ static bool light_fdinfo(int fd, const char *key, char *val, size_t size)
 	return found;
 }
 
+static bool light_info(const struct bpf_program *prog, struct bpf_prog_info *info)
+{
+	__u32 len = sizeof(*info);
+
+	memset(info, 0, sizeof(*info));
+	return ASSERT_OK(bpf_prog_get_info_by_fd(bpf_program__fd(prog), info, &len), "prog_info");
+}
+
 /* @reason is part of why the program is not light, or NULL if it is. */
 static void light_check(const char *name, const char *reason)
 {
-	struct bpf_prog_info info = {};
 	struct tracing_multi_light *skel;
-	__u32 len = sizeof(info);
+	struct bpf_prog_info info;
 	char *log, said[256];
 	struct bpf_program *prog;
 	bool light = !reason;
@@ -84,7 +91,7 @@ static void light_check(const char *name, const char *reason)
 		goto out;
 	fd = bpf_program__fd(prog);
 
-	if (ASSERT_OK(bpf_prog_get_info_by_fd(fd, &info, &len), "prog_info"))
+	if (light_info(prog, &info))
 		ASSERT_EQ((bool)info.light, light, name);
 	if (ASSERT_TRUE(light_fdinfo(fd, "light:\t", said, sizeof(said)), name))
 		ASSERT_STREQ(said, light ? "1" : "0", name);
@@ -135,12 +142,47 @@ static void test_rule(void)
 		light_check(cases[i].prog, cases[i].reason);
 }
 
+/* BPF_F_REENTRANT is refused where it would mean nothing. */
+static void test_flag(void)
+{
+	static const struct {
+		const char *prog;
+		int err;
+	} cases[] = {
+		{ "run_reentrant" },
+		{ "run_reentrant_calls" },
+		{ "run_heavy", -EINVAL },
+		{ "heavy_sleepable", -EINVAL },
+		{ "single", -EINVAL },
+	};
+	struct tracing_multi_light *skel;
+	struct bpf_program *prog;
+	struct bpf_prog_info info;
+	char said[256];
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(cases); i++) {
+		skel = light_open(cases[i].prog);
+		if (!skel)
+			return;
+		prog = bpf_object__find_program_by_name(skel->obj, cases[i].prog);
+		bpf_program__set_flags(prog, bpf_program__flags(prog) | BPF_F_REENTRANT);
+		ASSERT_EQ(tracing_multi_light__load(skel), cases[i].err, cases[i].prog);
+		if (!cases[i].err && light_info(prog, &info)) {
+			ASSERT_TRUE(info.reentrant, cases[i].prog);
+			ASSERT_TRUE(light_fdinfo(bpf_program__fd(prog), "reentrant:\t", said,
+						 sizeof(said)), cases[i].prog);
+			ASSERT_STREQ(said, "1", cases[i].prog);
+		}
+		tracing_multi_light__destroy(skel);
+	}
+}
+
 /* A program for one function has nothing to do with that. */
 static void test_others(void)
 {
 	struct tracing_multi_light *skel = light_open("single");
-	struct bpf_prog_info info = {};
-	__u32 len = sizeof(info);
+	struct bpf_prog_info info;
 	char said[256];
 	int fd;
 
@@ -149,7 +191,7 @@ static void test_others(void)
 	if (!ASSERT_OK(tracing_multi_light__load(skel), "load"))
 		goto out;
 	fd = bpf_program__fd(skel->progs.single);
-	if (ASSERT_OK(bpf_prog_get_info_by_fd(fd, &info, &len), "prog_info"))
+	if (light_info(skel->progs.single, &info))
 		ASSERT_FALSE(info.light, "light");
 	ASSERT_FALSE(light_fdinfo(fd, "light:", said, sizeof(said)), "light in fdinfo");
 	ASSERT_FALSE(light_fdinfo(fd, "not_light:", said, sizeof(said)), "not_light in fdinfo");
@@ -170,9 +212,13 @@ static void *light_call(void *arg)
 	return NULL;
 }
 
-/* Threads that share a CPU call for so long. Returns: how often, or 0 for an error. */
-static __u64 light_call_all(int prog_fd, int sec)
+/*
+ * Threads that share a CPU with this one call for so long, while it does something
+ * again and again. Returns: how often they called, or 0 for an error.
+ */
+static __u64 light_call_all(int prog_fd, int sec, void (*meanwhile)(void))
 {
+	time_t end = time(NULL) + sec;
 	struct light_caller callers[THREADS] = {};
 	cpu_set_t all, one;
 	__u64 calls = 0;
@@ -191,6 +237,8 @@ static __u64 light_call_all(int prog_fd, int sec)
 					      &callers[started]), "pthread_create"))
 			break;
 	}
+	while (meanwhile && time(NULL) < end)
+		meanwhile();
 	for (i = 0; i < started; i++) {
 		pthread_join(callers[i].thread, NULL);
 		ASSERT_OK(callers[i].err, "test_run");
@@ -233,7 +281,7 @@ static void test_loss(void)
 		goto out;
 
 	calls = light_call_all(bpf_program__fd(skel->progs.single),
-			       env_number("TRACING_MULTI_LOSS", 3));
+			       env_number("TRACING_MULTI_LOSS", 3), NULL);
 	if (!ASSERT_GT(calls, 0, "calls"))
 		goto out;
 	runs = skel->bss->runs;
@@ -253,13 +301,128 @@ out:
 	tracing_multi_light__destroy(skel);
 }
 
+/* An interrupt comes while programs run, and calls a function that they are on. */
+static void test_interrupts(void)
+{
+	static const char funcs[] = FUNCS ",update_process_times";
+	struct tracing_multi_light *skel = tracing_multi_light__open();
+	struct bpf_link *guarded = NULL, *reentrant = NULL, *calls = NULL;
+	cpu_set_t all, one;
+	__u64 misses, *runs;
+
+	if (!ASSERT_OK_PTR(skel, "open"))
+		return;
+	bpf_program__set_flags(skel->progs.run_reentrant, BPF_F_REENTRANT);
+	bpf_program__set_flags(skel->progs.run_reentrant_calls, BPF_F_REENTRANT);
+	if (!ASSERT_OK(tracing_multi_light__load(skel), "load") ||
+	    !ASSERT_OK(sched_getaffinity(0, sizeof(all), &all), "sched_getaffinity"))
+		goto out;
+	guarded = bpf_program__attach_tracing_multi(skel->progs.run_guarded, funcs, NULL);
+	reentrant = bpf_program__attach_tracing_multi(skel->progs.run_reentrant, funcs, NULL);
+	calls = bpf_program__attach_tracing_multi(skel->progs.run_reentrant_calls, funcs, NULL);
+	if (!ASSERT_OK_PTR(guarded, "run_guarded") ||
+	    !ASSERT_OK_PTR(reentrant, "run_reentrant") ||
+	    !ASSERT_OK_PTR(calls, "run_reentrant_calls"))
+		goto out;
+
+	/* on this CPU nothing gets in between the programs of a call */
+	CPU_ZERO(&one);
+	CPU_SET(sched_getcpu(), &one);
+	if (!ASSERT_OK(sched_setaffinity(0, sizeof(one), &one), "sched_setaffinity"))
+		goto out;
+	skel->bss->cpu = sched_getcpu();
+	light_call_all(bpf_program__fd(skel->progs.single), env_number("TRACING_MULTI_LOSS", 3),
+		       NULL);
+	skel->bss->cpu = -1;
+	ASSERT_OK(sched_setaffinity(0, sizeof(all), &all), "sched_setaffinity");
+
+	runs = skel->bss->runs;
+	misses = prog_misses(skel->progs.run_guarded);
+	ASSERT_GT(runs[REENTRANT], 0, "runs");
+	ASSERT_EQ(prog_misses(skel->progs.run_reentrant), 0, "misses");
+	ASSERT_EQ(prog_misses(skel->progs.run_reentrant_calls), 0, "misses with calls");
+	ASSERT_EQ(runs[REENTRANT_CALLS], runs[REENTRANT], "runs with calls");
+	ASSERT_EQ(runs[GUARDED] + misses, runs[REENTRANT], "runs and misses of the guarded one");
+	printf("%llu runs; guarded: %llu missed\n", runs[REENTRANT], misses);
+out:
+	bpf_link__destroy(guarded);
+	bpf_link__destroy(reentrant);
+	bpf_link__destroy(calls);
+	tracing_multi_light__destroy(skel);
+}
+
+static void light_toggle_stats(void)
+{
+	int fd = bpf_enable_stats(BPF_STATS_RUN_TIME);
+
+	if (!ASSERT_OK_FD(fd, "bpf_enable_stats"))
+		return;
+	usleep(20000);
+	close(fd);
+	usleep(20000);
+}
+
+/* Statistics count light programs, and to switch them on or off loses no call. */
+static void test_stats(void)
+{
+	struct tracing_multi_light *skel = tracing_multi_light__open_and_load();
+	LIBBPF_OPTS(bpf_test_run_opts, opts);
+	struct bpf_program *entry, *exit;
+	struct bpf_prog_info info;
+	__u64 calls = 0, before;
+	int i, fd, prog_fd;
+
+	if (!ASSERT_OK_PTR(skel, "open_and_load"))
+		return;
+	entry = skel->progs.run_entry;
+	exit = skel->progs.run_exit;
+	prog_fd = bpf_program__fd(skel->progs.single);
+	skel->links.run_entry = bpf_program__attach_tracing_multi(entry, FUNCS, NULL);
+	skel->links.run_exit = bpf_program__attach_tracing_multi(exit, FUNCS, NULL);
+	if (!ASSERT_OK_PTR(skel->links.run_entry, "run_entry") ||
+	    !ASSERT_OK_PTR(skel->links.run_exit, "run_exit"))
+		goto out;
+
+	fd = bpf_enable_stats(BPF_STATS_RUN_TIME);
+	if (!ASSERT_OK_FD(fd, "bpf_enable_stats"))
+		goto out;
+	for (i = 0; i < 100; i++, calls++)
+		ASSERT_OK(bpf_prog_test_run_opts(prog_fd, &opts), "test_run");
+	close(fd);
+	if (light_info(entry, &info)) {
+		ASSERT_EQ(info.run_cnt, calls * CALLS, "run_cnt at entry");
+		ASSERT_GT(info.run_time_ns, 0, "run_time_ns");
+	}
+	before = info.run_cnt;
+	if (light_info(exit, &info))
+		ASSERT_EQ(info.run_cnt, calls * CALLS, "run_cnt at exit");
+	for (i = 0; i < 100; i++, calls++)
+		ASSERT_OK(bpf_prog_test_run_opts(prog_fd, &opts), "test_run");
+	if (light_info(entry, &info))
+		ASSERT_EQ(info.run_cnt, before, "run_cnt without statistics");
+
+	calls += light_call_all(prog_fd, env_number("TRACING_MULTI_LOSS", 3), light_toggle_stats);
+	ASSERT_EQ(prog_misses(entry), 0, "misses at entry");
+	ASSERT_EQ(prog_misses(exit), 0, "misses at exit");
+	ASSERT_EQ(skel->bss->runs[ENTRY], calls * CALLS, "runs at entry");
+	ASSERT_EQ(skel->bss->runs[EXIT], calls * CALLS, "runs at exit");
+out:
+	tracing_multi_light__destroy(skel);
+}
+
 /* Serial: programs on the functions of other tests would run too, and take time. */
 void serial_test_tracing_multi_light(void)
 {
 	if (test__start_subtest("rule"))
 		test_rule();
+	if (test__start_subtest("flag"))
+		test_flag();
 	if (test__start_subtest("others"))
 		test_others();
 	if (test__start_subtest("loss"))
 		test_loss();
+	if (test__start_subtest("interrupts"))
+		test_interrupts();
+	if (test__start_subtest("stats"))
+		test_stats();
 }

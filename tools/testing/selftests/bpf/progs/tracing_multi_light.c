@@ -91,6 +91,36 @@ int BPF_PROG(run_heavy)
 	return run(HEAVY);
 }
 
+/* The CPU whose calls are counted, or -1 */
+int cpu = -1;
+
+static __always_inline int run_on_cpu(int prog)
+{
+	if (bpf_get_smp_processor_id() != cpu)
+		return 0;
+	return run(prog);
+}
+
+SEC("fentry.multi")
+int BPF_PROG(run_guarded)
+{
+	return run_on_cpu(GUARDED);
+}
+
+SEC("fentry.multi")
+int BPF_PROG(run_reentrant)
+{
+	return run_on_cpu(REENTRANT);
+}
+
+/* What it calls could be traced. */
+SEC("fentry.multi")
+int BPF_PROG(run_reentrant_calls)
+{
+	bpf_ktime_get_ns();
+	return run_on_cpu(REENTRANT_CALLS);
+}
+
 /* What pins a site. */
 SEC("fentry/bpf_fentry_test2")
 int BPF_PROG(single)

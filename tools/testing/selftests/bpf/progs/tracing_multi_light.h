@@ -10,6 +10,10 @@ enum {
 	SESSION_EXIT,
 	HEAVY,
 	SINGLE,
+	/* in and below interrupts */
+	GUARDED,
+	REENTRANT,
+	REENTRANT_CALLS,
 	PROGS,
 };
 
