@@ -22,6 +22,7 @@ struct result {
 	__u64 *calls;		/* of each function */
 	__u64 total, called;	/* all calls; functions that saw any */
 	__u64 missed;		/* skipped by the recursion protection */
+	__u64 guarded, guarded_missed;	/* the same by a program that is not reentrant */
 	__u64 checked;		/* counted of CHECKED_CALLS */
 };
 
@@ -89,26 +90,38 @@ static void read_counts(struct mfentry_bpf *skel, const __u64 *counts,
 		calls[i] = calls_of(skel, counts, &funcs->v[i]);
 }
 
-static void count_under_load(struct mfentry_bpf *skel, const __u64 *counts,
-			     const struct funcs *funcs, struct result *r)
+/* Returns: how many calls the program has missed of those that are counted meanwhile. */
+static __u64 count_under_load(struct mfentry_bpf *skel, const struct bpf_program *prog,
+			      const __u64 *counts, const struct funcs *funcs, __u64 *calls)
 {
-	__u64 *before = xcalloc(funcs->cnt, sizeof(*before));
+	__u64 *before = xcalloc(funcs->cnt, sizeof(*before)), missed = missed_calls(prog);
 	size_t i;
 
-	r->missed = missed_calls(skel->progs.count_calls);
 	read_counts(skel, counts, funcs, before);
 	load_start();
 	sleep(opt.seconds);
 	load_stop();
-	read_counts(skel, counts, funcs, r->calls);
-	r->missed = missed_calls(skel->progs.count_calls) - r->missed;
-
-	for (i = 0; i < funcs->cnt; i++) {
-		r->calls[i] -= before[i];
-		r->total += r->calls[i];
-		r->called += !!r->calls[i];
-	}
+	read_counts(skel, counts, funcs, calls);
+	for (i = 0; i < funcs->cnt; i++)
+		calls[i] -= before[i];
 	free(before);
+	return missed_calls(prog) - missed;
+}
+
+/* What a program misses that does not say that it may run in an interrupt of itself. */
+static void count_guarded(struct mfentry_bpf *skel, const struct funcs *funcs,
+			  const __u64 *counts, struct result *r)
+{
+	const struct bpf_program *prog = skel->progs.count_guarded;
+	__u64 *calls = xcalloc(funcs->cnt, sizeof(*calls));
+	struct bpf_link *link = attach_funcs(prog, funcs, NULL);
+	size_t i;
+
+	r->guarded_missed = count_under_load(skel, prog, counts, funcs, calls);
+	for (i = 0; i < funcs->cnt; i++)
+		r->guarded += calls[i];
+	detach(link, NULL);
+	free(calls);
 }
 
 static void measure(struct mfentry_bpf *skel, const struct funcs *funcs,
@@ -117,7 +130,7 @@ static void measure(struct mfentry_bpf *skel, const struct funcs *funcs,
 	const __u64 *counts = map_counts(skel);
 	struct mem before, after;
 	struct bpf_link *link;
-	size_t bodies;
+	size_t bodies, i;
 
 	bodies = settled_bodies();
 	mem_settle(&before);
@@ -127,9 +140,15 @@ static void measure(struct mfentry_bpf *skel, const struct funcs *funcs,
 	r->mem = mem_delta(&after, &before);
 	r->bodies = count_bodies() - bodies;
 
-	count_under_load(skel, counts, funcs, r);
+	r->missed = count_under_load(skel, skel->progs.count_calls, counts, funcs, r->calls);
+	for (i = 0; i < funcs->cnt; i++) {
+		r->total += r->calls[i];
+		r->called += !!r->calls[i];
+	}
 	check_counts(skel, counts, funcs, r);
 	detach_tidily(&link, 1, skel, spare, &r->close, &r->detach);
+	if (kernel_has_reentrant())
+		count_guarded(skel, funcs, counts, r);
 	if (skel->bss->strays)
 		die("%llu calls of addresses that are none of the functions",
 		    skel->bss->strays);
@@ -165,6 +184,8 @@ static void write_json(const struct funcs *funcs, const struct result *r,
 	mem_json(f, "mem", &r->mem);
 	fprintf(f, ",\n\"seconds\": %d,\n\"calls\": %llu,\n\"called_functions\": %llu,\n",
 		opt.seconds, r->total, r->called);
+	fprintf(f, "\"guarded_calls\": %llu,\n\"guarded_misses\": %llu,\n",
+		r->guarded, r->guarded_missed);
 	fprintf(f, "\"recursion_misses\": %llu,\n\"checked\": [%llu, %d],\n\"top\": [",
 		r->missed, r->checked, CHECKED_CALLS);
 	for (i = 0; i < top; i++)
@@ -195,6 +216,9 @@ static void print(const struct funcs *funcs, const struct result *r,
 	printf("  calls           %llu in %d s of load, of %llu different functions\n",
 	       r->total, opt.seconds, r->called);
 	printf("  not counted     %llu calls made while counting (recursion)\n", r->missed);
+	if (r->guarded)
+		printf("                  %llu of %llu in interrupts, if the program was not reentrant\n",
+		       r->guarded_missed, r->guarded + r->guarded_missed);
 	printf("  exactness       counted %llu of %d calls of " CHECKED "\n",
 	       r->checked, CHECKED_CALLS);
 	printf("  most called\n");

@@ -273,8 +273,11 @@ void cmd_hit(void)
 	targets[1].single = skel->progs.single_6;
 	targets[1].single_exit = skel->progs.single_exit_6;
 
-	if (multi)
+	if (multi) {
 		set = cold_set(skel, &funcs, &out);
+		/* what is called without programs is to be that */
+		wait_untraced();
+	}
 	out.json = json_open(opt.json, "hit");
 	fputs(",\n\"hits\": [", out.json);
 	for (i = 0; i < ARRAY_SIZE(targets); i++) {

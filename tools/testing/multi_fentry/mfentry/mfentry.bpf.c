@@ -12,9 +12,9 @@ char _license[] SEC("license") = "GPL";
  * of its own for each of them: the array needs no hashing and no key compare,
  * and the JIT turns the lookup into a bounds check and an addition. User space
  * computes first_ip, shift and slots, and verifies that no two functions share
- * a slot. Each CPU has its own stretch of the array, so the plain increment is
- * exact: the program does not migrate, and the kernel does not run it again on
- * a CPU where it is already running (that call counts as a recursion miss).
+ * a slot. Each CPU has its own stretch of the array, and the increment is atomic: an
+ * interrupt may run the program while it is running there, if the kernel is told that
+ * it may. Otherwise that call counts as a recursion miss.
  *
  * Weak ones are not folded into the code as the 0 that they are here.
  */
@@ -33,23 +33,35 @@ struct {
 	__type(value, __u64);
 } calls SEC(".maps");
 
-SEC("fentry.multi")
-int count_calls(void *ctx)
+static __always_inline int count(void *ctx)
 {
 	__u64 slot = (bpf_get_func_ip(ctx) - first_ip) >> shift;
-	__u64 *count;
+	__u64 *calls_here;
 	__u32 key;
 
 	if (slot < slots) {
 		key = bpf_get_smp_processor_id() * slots + slot;
-		count = bpf_map_lookup_elem(&calls, &key);
-		if (count) {
-			*count += 1;
+		calls_here = bpf_map_lookup_elem(&calls, &key);
+		if (calls_here) {
+			__sync_fetch_and_add(calls_here, 1);
 			return 0;
 		}
 	}
 	__sync_fetch_and_add(&strays, 1);
 	return 0;
+}
+
+SEC("fentry.multi")
+int count_calls(void *ctx)
+{
+	return count(ctx);
+}
+
+/* Never with BPF_F_REENTRANT */
+SEC("fentry.multi")
+int count_guarded(void *ctx)
+{
+	return count(ctx);
 }
 
 /* Programs that do nothing: what remains is the cost of the trampoline. */

@@ -208,6 +208,30 @@ static void size_slots(struct mfentry_bpf *skel, const struct funcs *funcs)
 }
 
 /**
+ * kernel_has_reentrant - does this kernel know BPF_F_REENTRANT?
+ *
+ * A kernel that does refuses it for other programs than those of tracing_multi links,
+ * and says so.
+ *
+ * Return: true if it does.
+ */
+bool kernel_has_reentrant(void)
+{
+	static const struct bpf_insn insns[] = {
+		{ .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0 },
+		{ .code = BPF_JMP | BPF_EXIT },
+	};
+	char log[256] = "";
+	LIBBPF_OPTS(bpf_prog_load_opts, opts, .prog_flags = BPF_F_REENTRANT, .log_buf = log,
+		    .log_size = sizeof(log), .log_level = 1);
+	int fd = bpf_prog_load(BPF_PROG_TYPE_SOCKET_FILTER, NULL, "GPL", insns, 2, &opts);
+
+	if (fd >= 0)
+		close(fd);
+	return strstr(log, "BPF_F_REENTRANT");
+}
+
+/**
  * load_programs - open and load the BPF programs
  * @funcs: the functions whose calls are counted, or NULL
  *
@@ -223,6 +247,8 @@ struct mfentry_bpf *load_programs(const struct funcs *funcs)
 	if (funcs)
 		size_slots(skel, funcs);
 	bpf_program__set_autoload(skel->progs.single_lsm, opt.lsm);
+	if (kernel_has_reentrant())
+		bpf_program__set_flags(skel->progs.count_calls, BPF_F_REENTRANT);
 	err = mfentry_bpf__load(skel);
 	if (err)
 		die("cannot load the BPF programs: %s", strerror(-err));

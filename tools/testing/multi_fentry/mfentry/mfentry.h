@@ -71,6 +71,7 @@ struct cost {
 
 void cost_begin(struct cost *c);
 void cost_end(struct cost *c);
+bool kernel_has_reentrant(void);
 struct mfentry_bpf *load_programs(const struct funcs *funcs);
 struct bpf_link *attach_multi(const struct bpf_program *prog, const __u32 *ids,
 			      size_t cnt, struct cost *c);
