@@ -19,14 +19,15 @@
 #include <linux/stringify.h>
 #include "disasm.h"
 
-/* What a light program takes at most, in instructions: about a microsecond. */
+/* What a light program takes at most, in instructions: about a microsecond */
 #define LIGHT_MAX		2000
 /* The memory that a helper may copy, compare or hash, in bytes */
 #define LIGHT_MAX_MEM		256
 /* What a kfunc with KF_LIGHT takes */
 #define LIGHT_KFUNC		20
-/* What a load takes that may fault */
-#define LIGHT_PROBE_MEM		10
+/* What a load takes that may fault, and what an atomic instruction */
+#define LIGHT_FAULT		100
+#define LIGHT_ATOMIC		20
 
 static void light_refuse(struct bpf_verifier_env *env, const char *why, const char *what)
 {
@@ -36,26 +37,36 @@ static void light_refuse(struct bpf_verifier_env *env, const char *why, const ch
 	prog->aux->not_light = (struct bpf_not_light){ why, what, env->insn_idx };
 }
 
-static bool light_map(const struct bpf_map *map, int func_id)
+/*
+ * What a helper takes for its map, -1 if that is not bounded. Values with fields that
+ * the kernel looks after may have others wait, or the last reference on something.
+ */
+static s64 light_map(const struct bpf_map *map, int func_id)
 {
 	bool update = func_id == BPF_FUNC_map_update_elem;
+	u32 size = map->key_size + (update ? map->value_size : 0);
 
 	if (map->key_size > LIGHT_MAX_MEM)
-		return false;
+		return -1;
+	if (update && map->value_size > LIGHT_MAX_MEM)
+		return -1;
+	if ((update || func_id == BPF_FUNC_map_delete_elem) && !IS_ERR_OR_NULL(map->record))
+		return -1;
 	switch (map->map_type) {
 	case BPF_MAP_TYPE_ARRAY:
 	case BPF_MAP_TYPE_PERCPU_ARRAY:
 	case BPF_MAP_TYPE_HASH:
+	case BPF_MAP_TYPE_RINGBUF:
+		return size;
 	case BPF_MAP_TYPE_PERCPU_HASH:
-		return !update || map->value_size <= LIGHT_MAX_MEM;
+		/* a new element has a value for each CPU */
+		return update ? (u64)size * num_possible_cpus() : size;
 	case BPF_MAP_TYPE_LRU_HASH:
 	case BPF_MAP_TYPE_LRU_PERCPU_HASH:
 		/* an update may evict a hundred elements first */
-		return !update;
-	case BPF_MAP_TYPE_RINGBUF:
-		return true;
+		return update ? -1 : size;
 	default:
-		return false;
+		return -1;
 	}
 }
 
@@ -64,7 +75,7 @@ static u32 light_helper(struct bpf_verifier_env *env, int func_id)
 	const char *name = func_id_name(func_id);
 	const struct bpf_func_proto *fn;
 	const struct bpf_reg_state *reg;
-	u32 cost;
+	s64 cost, more;
 	int i;
 
 	/* check_helper_call() refuses the program */
@@ -80,8 +91,13 @@ static u32 light_helper(struct bpf_verifier_env *env, int func_id)
 		reg = cur_regs(env) + BPF_REG_1 + i;
 		switch (base_type(fn->arg_type[i])) {
 		case ARG_CONST_MAP_PTR:
-			if (reg->type == CONST_PTR_TO_MAP && !light_map(reg->map_ptr, func_id))
-				light_refuse(env, "takes long for that map in", name);
+			if (reg->type != CONST_PTR_TO_MAP)
+				break;
+			more = light_map(reg->map_ptr, func_id);
+			if (more < 0)
+				light_refuse(env, "may take long for that map in", name);
+			else
+				cost += more;
 			break;
 		case ARG_MEM_SIZE:
 		case ARG_MEM_SIZE_OR_ZERO:
@@ -95,7 +111,7 @@ static u32 light_helper(struct bpf_verifier_env *env, int func_id)
 			break;
 		}
 	}
-	return cost;
+	return min_t(s64, cost, LIGHT_MAX + 1);
 }
 
 static u32 light_kfunc(struct bpf_verifier_env *env, const struct bpf_insn *insn)
@@ -146,6 +162,8 @@ void bpf_light_begin(struct bpf_verifier_env *env)
 	prog->light = true;
 	if (prog->sleepable)
 		light_refuse(env, "is sleepable", NULL);
+	else if (!prog->jit_requested)
+		light_refuse(env, "is not JITed", NULL);
 	else if (prog->aux->arena)
 		light_refuse(env, "uses an arena", NULL);
 	else if (IS_ENABLED(CONFIG_PREEMPT_RT))
@@ -170,8 +188,11 @@ void bpf_light_account(struct bpf_verifier_env *env, const struct bpf_insn *insn
 		cost = light_call(env, insn);
 	else if (class == BPF_JMP && op == BPF_JCOND)
 		light_refuse(env, "is a", "may_goto");
-	else if (class == BPF_LDX && base_type(cur_regs(env)[insn->src_reg].type) == PTR_TO_BTF_ID)
-		cost = LIGHT_PROBE_MEM;
+	else if (class == BPF_LDX && insn->src_reg < MAX_BPF_REG &&
+		 bpf_may_fault_on_deref(cur_regs(env)[insn->src_reg].type))
+		cost = LIGHT_FAULT;
+	else if (class == BPF_STX && BPF_MODE(insn->code) == BPF_ATOMIC)
+		cost = LIGHT_ATOMIC;
 
 	env->light_cost += cost;
 	if (env->prog->light && env->light_cost > LIGHT_MAX)
@@ -182,31 +203,33 @@ void bpf_light_account(struct bpf_verifier_env *env, const struct bpf_insn *insn
  * bpf_light_end - log whether a program is light
  * @env: the verifier's environment, after it has looked at all instructions
  *
- * Return: 0, or -EINVAL for BPF_F_REENTRANT if the program is not light.
+ * BPF_F_REENTRANT has no effect on a program that is not light, because whether it is
+ * may differ from kernel to kernel.
+ *
+ * Return: 0, or -EINVAL for BPF_F_REENTRANT if the program is of another kind.
  */
 int bpf_light_end(struct bpf_verifier_env *env)
 {
-	const struct bpf_prog *prog = env->prog;
+	struct bpf_prog *prog = env->prog;
 	char why[BPF_NOT_LIGHT_LEN];
+	bool heavy = bpf_not_light(prog, why);
 
-	if (!bpf_not_light(prog, why))
-		why[0] = 0;
-	if (prog->reentrant && !prog->light) {
-		bpf_log(&env->log, "BPF_F_REENTRANT is for light programs of tracing_multi links%s%s\n",
-			why[0] ? ": " : "", why);
+	if (prog->reentrant && !prog->light && !heavy) {
+		bpf_log(&env->log, "BPF_F_REENTRANT is for programs of tracing_multi links\n");
 		return -EINVAL;
 	}
+	prog->reentrant &= prog->light;
 	if (!(env->log.level & (BPF_LOG_LEVEL | BPF_LOG_STATS)))
 		return 0;
 	if (prog->light)
 		bpf_log(&env->log, "program is light: it takes at most %u instructions of %u\n",
 			env->light_cost, LIGHT_MAX);
-	else if (why[0])
+	else if (heavy)
 		bpf_log(&env->log, "program is not light: %s\n", why);
 	return 0;
 }
 
-/* Can nothing that the instruction does call a traced function? */
+/* Return true if @insn cannot call a traced function. */
 static bool light_stays_inside(const struct bpf_insn *insn)
 {
 	u8 class = BPF_CLASS(insn->code), mode = BPF_MODE(insn->code);

@@ -123,9 +123,9 @@ static void cost_variant(enum cost_variant v)
 {
 	bool shared = v != COST_FENTRY && v != COST_FEXIT;
 	bool cookie = v == COST_FENTRY_COOKIE || v == COST_FEXIT_COOKIE;
-	struct jit_prog prog = { v >= COST_FEXIT ? JIT_FEXIT : JIT_FENTRY };
+	struct jit_prog prog = { v >= COST_FEXIT ? JIT_FEXIT : JIT_FENTRY, .light = shared };
 	struct jit_spec spec = {
-		.nr_args = 2, .arg_size = { 8, 8 }, .shared = shared,
+		.nr_args = 2, .arg_size = { 8, 8 }, .shared = shared, .light = shared,
 		.thunk = cookie || v == COST_FEXIT_SHARED, .nr_progs = 1, .progs = &prog,
 	};
 	struct thunks thunks = {};

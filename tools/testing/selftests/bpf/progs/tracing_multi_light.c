@@ -2,6 +2,7 @@
 #include <vmlinux.h>
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_tracing.h>
+#include <bpf/bpf_core_read.h>
 #include "bpf_misc.h"
 #include "bpf_experimental.h"
 #include "bpf_kfuncs.h"
@@ -94,11 +95,29 @@ int BPF_PROG(run_heavy)
 /* The CPU whose calls are counted, or -1 */
 int cpu = -1;
 
+/* Numbers that a run has on its stack, which is no other's, until it ends. */
+#define WORDS	16
+
+__u64 next_word;
+__u64 overwritten;
+
 static __always_inline int run_on_cpu(int prog)
 {
+	__u64 words[WORDS];
+	__u64 word;
+	int i;
+
 	if (bpf_get_smp_processor_id() != cpu)
 		return 0;
-	return run(prog);
+	word = __sync_fetch_and_add(&next_word, 1);
+	for (i = 0; i < WORDS; i++)
+		words[i] = word;
+	asm volatile("" : : "r"(words) : "memory");
+	run(prog);
+	for (i = 0; i < WORDS; i++)
+		if (words[i] != word)
+			__sync_fetch_and_add(&overwritten, 1);
+	return 0;
 }
 
 SEC("fentry.multi")
@@ -306,6 +325,40 @@ int BPF_PROG(heavy_lru)
 	__u64 key = 1, one = 1;
 
 	value = bpf_map_update_elem(&lru, &key, &one, BPF_ANY);
+	return 0;
+}
+
+struct timer_value {
+	struct bpf_timer timer;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 16);
+	__type(key, __u64);
+	__type(value, struct timer_value);
+} timers SEC(".maps");
+
+SEC("fentry.multi")
+int BPF_PROG(heavy_timers)
+{
+	__u64 key = 1;
+
+	value = bpf_map_delete_elem(&timers, &key);
+	return 0;
+}
+
+/* Each load of the task may fault. */
+SEC("fentry.multi")
+int BPF_PROG(heavy_loads)
+{
+	struct task_struct *task = bpf_core_cast((void *)value, struct task_struct);
+	int i;
+
+	for (i = 0; i < 30; i++) {
+		value += task->pid;
+		barrier_var(i);
+	}
 	return 0;
 }
 
