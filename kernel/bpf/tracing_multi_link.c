@@ -23,7 +23,9 @@ static struct bpf_tracing_multi_link *to_multi(const struct bpf_link *link)
 
 /*
  * When it returns the program does not run any more. The functions leave ftrace soon
- * after. Light programs run with preemption disabled: wait for those that still do.
+ * after. Bodies that run light programs disable preemption before they look whether
+ * they are to: wait for those that have. Where a trampoline calls the kernel for that, a
+ * task that was preempted in between may run the program once more.
  */
 static void link_detach(struct bpf_tracing_multi_link *multi)
 {

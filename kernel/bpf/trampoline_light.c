@@ -13,7 +13,7 @@ static bool light_is_run_by(const struct bpf_tramp_set *set)
 	if (set->class.pin)
 		return false;
 	list_for_each_entry(t, &set->tuples, set_node)
-		if (t->node.link->prog->light)
+		if (bpf_tramp_runs_light(BPF_TRAMP_F_LIGHT, &t->node))
 			return true;
 	return false;
 }
@@ -28,6 +28,10 @@ static bool light_is_run_by(const struct bpf_tramp_set *set)
  */
 void bpf_tramp_sets_renew_light(void)
 {
+	/* there are calls always */
+	if (IS_ENABLED(CONFIG_DEBUG_LOCK_ALLOC))
+		return;
+
 	guard(mutex)(&bpf_tramp_sets_mutex);
 	bpf_tramp_sets_outdate(light_is_run_by);
 	if (bpf_tramp_tidy())

@@ -9,7 +9,7 @@
 #include "arch.h"
 
 #define JIT_ARGS_MAX	12
-#define JIT_PROGS_MAX	8
+#define JIT_PROGS_MAX	18
 
 enum jit_attach {
 	JIT_FENTRY,

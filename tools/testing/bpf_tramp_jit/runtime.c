@@ -94,6 +94,11 @@ FROM_JIT void *__kmalloc_noprof(unsigned long size)
 	return exec_alloc(size);
 }
 
+FROM_JIT void *__kmalloc_large_noprof(unsigned long size)
+{
+	return exec_alloc(size);
+}
+
 FROM_JIT void *__kmalloc_cache_noprof(void *cache, unsigned int flags, unsigned long size)
 {
 	return exec_alloc(size);

@@ -2,7 +2,7 @@
 #ifndef _BPF_TRAMP_JIT_RUNTIME_H
 #define _BPF_TRAMP_JIT_RUNTIME_H
 
-#define EVENTS_MAX	32
+#define EVENTS_MAX	64
 #define NR_TARGETS	4
 
 /* A run of a program */
