@@ -64,7 +64,9 @@ static s64 light_map(const struct bpf_map *map, int func_id)
 	case BPF_MAP_TYPE_LRU_HASH:
 	case BPF_MAP_TYPE_LRU_PERCPU_HASH:
 		/* an update may evict a hundred elements first */
-		return update ? -1 : size;
+		if (update)
+			return -1;
+		return size;
 	default:
 		return -1;
 	}
