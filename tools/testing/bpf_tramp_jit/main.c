@@ -271,10 +271,10 @@ static const struct variant variants[] = {
 	  { { JIT_FENTRY }, { JIT_FENTRY, ALL_WANTS, .cookie = COOKIE, .unguarded = 1 },
 	    { JIT_FEXIT } }, .shared = true, .calls_orig = true },
 #define SESSION		{ JIT_FSESSION, ALL_WANTS, .wants_session_cookie = 1 }
-#define SESSIONS	SESSION, SESSION, SESSION, SESSION, SESSION, SESSION
 	/* the kernel refuses what takes more than a page, when it knows the size */
 	{ "shared, as many programs as possible that ask for all", 18,
-	  { SESSIONS, SESSIONS, SESSIONS },
+	  { SESSION, SESSION, SESSION, SESSION, SESSION, SESSION, SESSION, SESSION, SESSION,
+	    SESSION, SESSION, SESSION, SESSION, SESSION, SESSION, SESSION, SESSION, SESSION },
 	  .shared = true, .calls_orig = true, .site_cookies = true },
 	{ "shared, fentry, some with cookies", 4,
 	  { { JIT_FENTRY }, { JIT_FENTRY, ALL_WANTS }, { JIT_FENTRY }, { JIT_FENTRY, ALL_WANTS } },

@@ -174,7 +174,7 @@ static void test_flag(void)
 		if (!cases[i].err && light_info(prog, &info)) {
 			ASSERT_EQ((bool)info.reentrant, cases[i].reentrant, cases[i].prog);
 			if (light_fdinfo(bpf_program__fd(prog), "reentrant:\t", said, sizeof(said)))
-				ASSERT_STREQ(said, cases[i].reentrant ? "1" : "0", cases[i].prog);
+				ASSERT_EQ(said[0] == '1', cases[i].reentrant, cases[i].prog);
 		}
 		tracing_multi_light__destroy(skel);
 	}
