@@ -94,9 +94,12 @@ FROM_JIT void *__kmalloc_noprof(unsigned long size)
 	return exec_alloc(size);
 }
 
+/* Where the size of a trampoline is found, one after the other */
 FROM_JIT void *__kmalloc_large_noprof(unsigned long size)
 {
-	return exec_alloc(size);
+	static char room[1 << 16];
+
+	return size <= sizeof(room) ? room : NULL;
 }
 
 FROM_JIT void *__kmalloc_cache_noprof(void *cache, unsigned int flags, unsigned long size)

@@ -39,6 +39,9 @@ PACK = 2 << 20
 MAX_CLOSE = 0.01
 # One branch from the entry to the body, after the set's programs changed.
 ENTRY_BRANCH = 1
+# What the body of many functions has at its start, for a branch to a newer one. On
+# x86-64 it is of use.
+ENTRY_NOP = {"x86_64": 0, "aarch64": 1}
 # Instructions of a call of a function with one argument that runs an empty program.
 MAX_HIT = {"x86_64": {"multi": 32, "multi_fexit": 50},
            "aarch64": {"multi": 62, "multi_fexit": 90}}
@@ -305,8 +308,8 @@ def check_light(checks, costs, machine, target):
         one, many = costs[(target, f"{kind}_1")], costs[(target, f"{kind}_1000")]
         checks.check(max(one, many) <= bar + 0.5, f"instructions a hit, {target}, {kind}: {one:.2f} "
                      f"on one function, {many:.2f} on many (bar: {bar})")
-        checks.check(many <= one + 0.5, f"instructions a hit, {target}, {kind}: "
-                     "no more on many functions than on one")
+        checks.check(many <= one + ENTRY_NOP[machine] + 0.5, f"instructions a hit, {target}, "
+                     f"{kind}: no more on many functions than on one, but for the entry's nop")
         second = (costs[(target, f"{kind}_1000_two_programs")] -
                   costs[(target, f"{kind}_1000_after_second")])
         bar = MAX_HIT_SECOND[machine]
