@@ -217,7 +217,7 @@ static void print(const struct funcs *funcs, const struct result *r,
 	       r->total, opt.seconds, r->called);
 	printf("  not counted     %llu calls made while counting (recursion)\n", r->missed);
 	if (r->guarded)
-		printf("                  %llu of %llu in interrupts, if the program was not reentrant\n",
+		printf("                  %llu of %llu by a program that is not reentrant\n",
 		       r->guarded_missed, r->guarded + r->guarded_missed);
 	printf("  exactness       counted %llu of %d calls of " CHECKED "\n",
 	       r->checked, CHECKED_CALLS);

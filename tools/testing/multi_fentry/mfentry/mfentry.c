@@ -221,11 +221,14 @@ bool kernel_has_reentrant(void)
 		{ .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0 },
 		{ .code = BPF_JMP | BPF_EXIT },
 	};
+	LIBBPF_OPTS(bpf_prog_load_opts, opts, .prog_flags = BPF_F_REENTRANT);
 	char log[256] = "";
-	LIBBPF_OPTS(bpf_prog_load_opts, opts, .prog_flags = BPF_F_REENTRANT, .log_buf = log,
-		    .log_size = sizeof(log), .log_level = 1);
-	int fd = bpf_prog_load(BPF_PROG_TYPE_SOCKET_FILTER, NULL, "GPL", insns, 2, &opts);
+	int fd;
 
+	opts.log_buf = log;
+	opts.log_size = sizeof(log);
+	opts.log_level = 1;
+	fd = bpf_prog_load(BPF_PROG_TYPE_SOCKET_FILTER, NULL, "GPL", insns, 2, &opts);
 	if (fd >= 0)
 		close(fd);
 	return strstr(log, "BPF_F_REENTRANT");
