@@ -3,9 +3,11 @@
 # Each patch of the series by itself, in order: its size, checkpatch, and whether
 # the kernel with it and those before it builds, boots and passes the selftests of
 # trampolines. Ends with a table and "N passed, M failed".
+# What has passed is not run again, so that a run that was stopped goes on; nor is
+# what an earlier patch has run, as many change nothing for an architecture.
 # STEPS='1 5-9': only these patches. ARCHES='x86_64': only on these architectures;
 # ARCHES='': nothing is built. BOOT=0: nothing is booted. TESTS='...': the selftests
-# beside those that the series adds.
+# beside those that the series adds. AGAIN=1: what has passed runs again.
 # What a step said is in build/log/check-series-<step>.log.
 set -euo pipefail
 # shellcheck source=lib.sh
@@ -30,9 +32,10 @@ MAX_LINES=400
 
 # What became of each step, by "<step> <column>".
 declare -A CELL=()
-# What a kernel and its tests gave, by their cache entries: many patches change
-# neither for an architecture.
-declare -A SEEN=()
+# An empty file for all that was built, booted and tested without a failure.
+HISTORY=$CACHE/check-series
+RUN_START=$(mktemp)
+trap 'rm -f "$RUN_START"' EXIT
 
 # selected_steps: the numbers that STEPS names, in order.
 selected_steps() {
@@ -99,10 +102,35 @@ checkpatch_of() {
 	! grep -E "^$(printf %04d "$1"): .*(ERROR|WARNING|CHECK):" "$LOGS/checkpatch.log"
 }
 
-# on_arch <step> <arch>
+# What a step's kernel, its warnings, its tests and the guest come of.
+made_of() {
+	"$WORKSHOP/kernel.sh" id patched
+	"$WORKSHOP/warnings.sh" sources
+	selftest_paths | hashes_of
+	(cd "$WORKSHOP" && cat guest-init guest-selftests selftests-build.sh selftests.list | key_of)
+	echo "$BOOT $(xargs <<<"$TESTS")"
+}
+
+# on_arch <step> <arch>: unless the same has passed.
 on_arch() {
 	local -x STEP=$1 ARCH=$2
-	local entry tests
+	local passed failed=$FAILED column
+
+	passed=$HISTORY/$(made_of | key_of) || exit 1
+	if [ -e "$passed" ] && { [ -z "${AGAIN:-}" ] || [ "$passed" -nt "$RUN_START" ]; }; then
+		for column in build warnings boot tests; do
+			cell "$1" "$column" "="
+		done
+		verdict ok "$1 $2 (as on $(date -r "$passed" '+%F %R'))"
+		return 0
+	fi
+	run_on_arch "$1" "$2"
+	[ "$FAILED" != "$failed" ] || { mkdir -p "$HISTORY" && touch "$passed"; }
+}
+
+# run_on_arch <step> <arch>
+run_on_arch() {
+	local entry
 
 	test_cell "$1" build "$2 build" "$WORKSHOP/kernel.sh" patched || {
 		[ "$BOOT" = 0 ] || not_run "$1" "$2" boot tests
@@ -115,14 +143,6 @@ on_arch() {
 		not_run "$1" "$2" boot tests
 		return 0
 	fi
-	tests=$(tail -n 1 "$(log_of "$1 $2 tests build")")
-	if [ -n "${SEEN[$entry $tests]:-}" ]; then
-		cell "$1" boot "="
-		cell "$1" tests "="
-		msg "--- $1 $2: the kernel and the tests of step ${SEEN[$entry $tests]}"
-		return 0
-	fi
-	SEEN[$entry $tests]=$1
 	in_guest "$1" "$2" "$entry"
 }
 
@@ -193,7 +213,7 @@ main() {
 	set -- $list
 	check_sources "$@"
 	check_kernels "$@"
-	echo "(of ${ARCHES:-no architecture}; '=': kernel and tests of an earlier step)"
+	echo "(of ${ARCHES:-no architecture}; '=': has passed before)"
 	table "$@" | tee "$LOGS/$CHECK-table.log"
 	finish
 }

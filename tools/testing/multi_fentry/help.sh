@@ -36,6 +36,7 @@ Variables
   TCG=single|multi   vm: QEMU threads for the guest's CPUs (multi; selftests: single)
   STEPS='1 5-9'      check-series: these patches only
   ARCHES='x86_64'    check-series, check-configs: on these architectures only
+  AGAIN=1            check-series: what has passed, too
   BOOT=0             check-series: build only; ARCHES='' does not even build
   CONFIGS='rt lazy'  check-configs: these only (configs/README)
   JOBS=N             parallel jobs of a build

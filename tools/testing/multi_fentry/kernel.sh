@@ -9,6 +9,7 @@
 # ARCH=arm64, ARCH=riscv: for another architecture, in trees of their own.
 # kernel.sh tree <which>: print the tree, built up to date.
 # kernel.sh config <which>: print the tree, only configured.
+# kernel.sh id <which>: print what names the cache entry, and build nothing.
 set -euo pipefail
 # shellcheck source=lib.sh
 . "$(dirname "$0")/lib.sh"
@@ -46,19 +47,13 @@ tools_of() {
 
 # All that goes into a build, in words; its hash names the cache entry.
 ingredients() {
-	local path f
-
 	echo "source $("$WORKSHOP/tree.sh" id)"
 	echo "arch $ARCH"
 	echo "pahole -j$JOBS"
 	echo "config $(config_of "$1" | sha256sum)"
 	echo "cc $(tools_of "$1") / pahole $(pahole --version)"
 	[ "$1" != base ] || return 0
-	while read -r path; do
-		present_files "$path" | while read -r f; do
-			echo "file $path $(sha256sum <"$TOP/$f")"
-		done
-	done < <(kernel_paths)
+	kernel_paths | hashes_of
 }
 
 # Whether a kernel is made of the base or of the patched sources.
@@ -266,20 +261,24 @@ main() {
 	local want=entry which entry text
 
 	case ${1:-} in
-	tree | config) want=$1; shift ;;
+	tree | config | id) want=$1; shift ;;
 	esac
 	which=${1:-}
 	case $which in
 	base | patched) ;;
 	*)
 		[ -n "$(config_says "$which" boot)" ] ||
-			die "usage: kernel.sh [tree|config] base|patched|debug|..., see configs/README"
+			die "usage: kernel.sh [tree|config|id] base|patched|debug|..., see configs/README"
 		boots_of "$which" | grep -q '^' ||
 			die "the $which kernel: not for ARCH=$ARCH, see configs/$which.config"
 		;;
 	esac
 	"$WORKSHOP/deps.sh" "$which"
 	text=$(ingredients "$which")
+	if [ "$want" = id ]; then
+		key_of <<<"$text"
+		return
+	fi
 	entry=$CACHE/$(shelf_of "$which")$TAG/$which-$(key_of <<<"$text")
 	# A patched tree that is there may hold edits that are in no file of the
 	# repository yet: booting without them would mislead.

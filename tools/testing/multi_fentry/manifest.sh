@@ -96,6 +96,23 @@ present_files() {
 	done
 }
 
+# hashes_of: for each path of standard input what the repository has for it, hashed.
+hashes_of() {
+	local path f
+
+	while read -r path; do
+		present_files "$path" | while read -r f; do
+			echo "file $path $(sha256sum <"$TOP/$f")"
+		done
+	done
+}
+
+# Paths of the series that the selftests are made of.
+selftest_paths() {
+	manifest_paths | grep -E '^(tools/|include/uapi/)' |
+		grep -vE '^tools/testing/bpf_tramp_(set|jit)/' || true
+}
+
 # What the repository holds that is not the workshop: it must be in the series.
 repo_files() {
 	git -C "$TOP" ls-files -co --exclude-standard -- . \

@@ -33,20 +33,13 @@ tests_of() {
 # All that goes into the build. Of the kernel it is the types that count, so
 # that a change of its code alone keeps the entry.
 ingredients() {
-	local path f
-
 	echo "source $("$WORKSHOP/tree.sh" id)"
 	echo "btf $(sha256sum <"$2/vmlinux.btf")"
 	echo "clang $(clang-$CLANG_VERSION --version | head -n 1) / $("${CROSS}gcc" --version | head -n 1)"
 	[ -z "$SYSROOT" ] || echo "sysroot $(basename "$SYSROOT")"
 	echo "recipe $(cat "$WORKSHOP/selftests-build.sh" "$WORKSHOP/selftests.list" | key_of)"
 	[ "$1" = patched ] || return 0
-	while read -r path; do
-		present_files "$path" | while read -r f; do
-			echo "file $path $(sha256sum <"$TOP/$f")"
-		done
-	done < <(manifest_paths | grep -E '^(tools/|include/uapi/)' |
-		grep -vE '^tools/testing/bpf_tramp_(set|jit)/' || true)
+	selftest_paths | hashes_of
 }
 
 link_all() {
