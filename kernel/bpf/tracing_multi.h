@@ -6,8 +6,11 @@
  * tracing_multi links: one program on many functions.
  *
  *   tracing_multi_link.c	the link, for bpf()
+ *   tracing_multi_info.c	what it tells about itself
  *   tracing_multi_func.c	from the caller's BTF ids to functions
  *   tracing_multi_name.c	from the functions' names to their locations
+ *   tracing_multi_type.c	whether they have the types that the program reads
+ *   tracing_multi_data.c	an array with an element for each function
  *
  * BPF_LINK_CREATE, in pseudo-code:
  *
@@ -32,6 +35,7 @@
 #include <linux/xarray.h>
 
 struct bpf_tramp_req;
+struct bpf_tramp_site;
 
 /**
  * struct bpf_tracing_multi_btf - the functions of a link that a BTF object has
@@ -57,6 +61,7 @@ struct bpf_tracing_multi_btf {
  * @skipped: number of functions that were left out
  * @ids: BTF ids of the functions, sorted by BTF object and id
  * @cookies: in the same order, or NULL
+ * @data: map with an element for each function, or NULL
  * @ips: ftrace locations in the same order; NULL if the sites are known by these ids
  * @tuples: what the link has of sets
  * @objcg: who is charged for what the engine keeps of the functions, or NULL
@@ -69,6 +74,7 @@ struct bpf_tracing_multi_link {
 	u32 skipped;
 	u32 *ids;
 	u64 *cookies;
+	struct bpf_map *data;
 	unsigned long *ips;
 	struct list_head tuples;
 	struct obj_cgroup *objcg;
@@ -88,6 +94,11 @@ struct bpf_tracing_multi_funcs {
 	u32 cnt;
 	bool skip;
 };
+
+static inline struct bpf_tracing_multi_link *bpf_tracing_multi_link(const struct bpf_link *link)
+{
+	return container_of(link, struct bpf_tracing_multi_link, link);
+}
 
 #ifdef CONFIG_BPF_TRAMPOLINE_SETS
 int bpf_tracing_multi_attach(struct bpf_prog *prog, const union bpf_attr *attr,
@@ -113,5 +124,15 @@ void bpf_tracing_multi_put_btfs(struct bpf_tracing_multi_link *link);
 int bpf_tracing_multi_refuse(const struct bpf_tracing_multi_funcs *funcs,
 			     struct bpf_tramp_req *req, int err, const char *why);
 int bpf_tracing_multi_resolve(struct bpf_tracing_multi_funcs *funcs);
+
+/* tracing_multi_info.c */
+int bpf_tracing_multi_fill_info(const struct bpf_link *link, struct bpf_link_info *info);
+void bpf_tracing_multi_show_fdinfo(const struct bpf_link *link, struct seq_file *seq);
+
+/* tracing_multi_data.c */
+int bpf_tracing_multi_data_get(struct bpf_tracing_multi_funcs *funcs,
+			       const union bpf_attr *attr, struct bpf_verifier_log *log);
+u32 bpf_tracing_multi_data_index(const struct bpf_tracing_multi_link *link,
+				 const struct bpf_tramp_site *site);
 
 #endif /* _KERNEL_BPF_TRACING_MULTI_H */

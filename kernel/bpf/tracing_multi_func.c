@@ -236,12 +236,15 @@ static int func_check_slots(const struct btf_func_model *m)
 
 /*
  * What bpf_check_attach_btf_id_multi() checks depends on the function, and on the
- * program only by this. Returns: a bit for @checked of sites.
+ * program only by this, and by the types that it reads. Returns: a bit for @checked of
+ * sites; 0 if there are such.
  */
 static u32 checked_by(const struct bpf_prog *prog)
 {
 	bool calls_orig = prog->expected_attach_type != BPF_TRACE_FENTRY_MULTI;
 
+	if (prog->aux->typed_args)
+		return 0;
 	return BIT(2 * calls_orig + prog->sleepable);
 }
 

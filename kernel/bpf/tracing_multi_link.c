@@ -1,13 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * tracing_multi links: BPF_LINK_CREATE and what a link tells about itself.
+ * tracing_multi links: BPF_LINK_CREATE, and what happens when one is closed.
  */
 #include <linux/bpf.h>
 #include <linux/btf.h>
-#include <linux/cred.h>
-#include <linux/kallsyms.h>
 #include <linux/memcontrol.h>
-#include <linux/seq_file.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 
@@ -15,11 +12,6 @@
 #include "tracing_multi.h"
 
 #define LINK_MAX_FUNCS	BIT(20)
-
-static struct bpf_tracing_multi_link *to_multi(const struct bpf_link *link)
-{
-	return container_of(link, struct bpf_tracing_multi_link, link);
-}
 
 /*
  * When it returns the program does not run any more. The functions leave ftrace soon
@@ -38,9 +30,9 @@ static void link_detach(struct bpf_tracing_multi_link *multi)
 
 static void link_release(struct bpf_link *link)
 {
-	link_detach(to_multi(link));
+	link_detach(bpf_tracing_multi_link(link));
 	/* now, and not in link_dealloc(): the modules can go when close() has returned */
-	bpf_tracing_multi_put_btfs(to_multi(link));
+	bpf_tracing_multi_put_btfs(bpf_tracing_multi_link(link));
 }
 
 #ifdef CONFIG_MEMCG
@@ -77,174 +69,50 @@ static void link_free(struct bpf_tracing_multi_link *multi)
 	kvfree(multi->ids);
 	kvfree(multi->cookies);
 	kvfree(multi->ips);
+	if (multi->data)
+		bpf_map_put(multi->data);
 	kfree(multi);
 }
 
+static void link_free_rcu(struct rcu_head *rcu)
+{
+	link_free(bpf_tracing_multi_link(container_of(rcu, struct bpf_link, rcu)));
+}
+
+static void link_free_rcu_tasks(struct rcu_head *rcu)
+{
+	if (container_of(rcu, struct bpf_link, rcu)->sleepable)
+		call_rcu_tasks_trace(rcu, link_free_rcu);
+	else
+		call_rcu(rcu, link_free_rcu);
+}
+
+/*
+ * A task that was preempted in a trampoline before it entered the program may run it
+ * once more, as link_detach() says, with the address of data. The program waits in the
+ * same way, see __bpf_prog_put_rcu_tasks().
+ */
 static void link_dealloc(struct bpf_link *link)
 {
-	link_free(to_multi(link));
+	if (bpf_tracing_multi_link(link)->data)
+		call_rcu_tasks(&link->rcu, link_free_rcu_tasks);
+	else
+		link_free(bpf_tracing_multi_link(link));
 }
-
-/* Calls @fn for each function, by BTF object and id, until it returns an error. */
-static int link_for_each(struct bpf_tracing_multi_link *multi,
-			 int (*fn)(const struct bpf_tracing_multi_link *multi, u32 obj_id, u32 i,
-				   void *data), void *data)
-{
-	struct bpf_tracing_multi_btf *obj;
-	unsigned long obj_id;
-	u32 i = 0, end = 0;
-	int err;
-
-	xa_for_each(&multi->btfs, obj_id, obj) {
-		for (end += obj->cnt; i < end; i++) {
-			err = fn(multi, obj_id, i, data);
-			if (err)
-				return err;
-			cond_resched();
-		}
-	}
-	return 0;
-}
-
-static int ip_get(const struct bpf_tracing_multi_link *multi, u32 obj_id, u32 i, void *data)
-{
-	const struct bpf_tramp_site *site = bpf_tramp_site_find(obj_id, multi->ids[i]);
-	unsigned long *ips = data;
-
-	ips[i] = site ? site->ip : 0;
-	return 0;
-}
-
-/* The ftrace locations of the functions, NULL if there is no memory. */
-static unsigned long *link_ips(struct bpf_tracing_multi_link *multi)
-{
-	unsigned long *ips = kvmalloc_objs(*ips, multi->cnt, GFP_KERNEL_ACCOUNT);
-
-	if (ips && multi->ips) {
-		memcpy(ips, multi->ips, multi->cnt * sizeof(*ips));
-	} else if (ips) {
-		guard(mutex)(&bpf_tramp_sets_mutex);
-		link_for_each(multi, ip_get, ips);
-	}
-	return ips;
-}
-
-/* The caller's arrays, NULL for those that it does not ask for */
-struct info_arrays {
-	u32 __user *ids;
-	u32 __user *obj_ids;
-	u64 __user *addrs;
-	u64 __user *cookies;
-	u32 cnt;
-	unsigned long *ips;	/* NULL: not to be seen */
-};
-
-static int info_put(const struct bpf_tracing_multi_link *multi, u32 obj_id, u32 i, void *data)
-{
-	const struct info_arrays *to = data;
-	u64 addr;
-
-	if (i >= to->cnt)
-		return -ENOSPC;
-	if (to->ids && put_user(multi->ids[i], to->ids + i))
-		return -EFAULT;
-	if (to->obj_ids && put_user(obj_id, to->obj_ids + i))
-		return -EFAULT;
-	addr = to->ips ? to->ips[i] : 0;
-	if (to->addrs && put_user(addr, to->addrs + i))
-		return -EFAULT;
-	if (to->cookies && put_user(multi->cookies ? multi->cookies[i] : 0, to->cookies + i))
-		return -EFAULT;
-	return 0;
-}
-
-/* The BTF object of all functions, 0 if there is more than one. */
-static u32 link_obj_id(struct bpf_tracing_multi_link *multi)
-{
-	struct bpf_tracing_multi_btf *obj;
-	unsigned long obj_id;
-
-	xa_for_each(&multi->btfs, obj_id, obj)
-		if (obj->cnt)
-			return obj->cnt == multi->cnt ? obj_id : 0;
-	return 0;
-}
-
-static int link_fill_info(const struct bpf_link *link, struct bpf_link_info *info)
-{
-	struct bpf_tracing_multi_link *multi = to_multi(link);
-	struct info_arrays to = {
-		.ids = u64_to_user_ptr(info->tracing_multi.ids),
-		.obj_ids = u64_to_user_ptr(info->tracing_multi.btf_obj_ids),
-		.addrs = u64_to_user_ptr(info->tracing_multi.addrs),
-		.cookies = u64_to_user_ptr(info->tracing_multi.cookies),
-		.cnt = info->tracing_multi.count,
-	};
-	bool any = to.ids || to.obj_ids || to.addrs || to.cookies;
-	int err;
-
-	if (any && !to.cnt)
-		return -EINVAL;
-
-	info->tracing_multi.attach_type = link->attach_type;
-	info->tracing_multi.count = multi->cnt;
-	info->tracing_multi.skipped = multi->skipped;
-	info->tracing_multi.btf_obj_id = link_obj_id(multi);
-	if (!any)
-		return 0;
-	if (to.addrs && kallsyms_show_value(current_cred())) {
-		to.ips = link_ips(multi);
-		if (!to.ips)
-			return -ENOMEM;
-	}
-	err = link_for_each(multi, info_put, &to);
-	kvfree(to.ips);
-	return err;
-}
-
-#ifdef CONFIG_PROC_FS
-struct fdinfo {
-	struct seq_file *seq;
-	unsigned long *ips;
-};
-
-static int fdinfo_show(const struct bpf_tracing_multi_link *multi, u32 obj_id, u32 i, void *data)
-{
-	const struct fdinfo *info = data;
-
-	seq_printf(info->seq, "%u\t %u\t %llu\t %pS\n", obj_id, multi->ids[i],
-		   multi->cookies ? multi->cookies[i] : 0,
-		   (void *)(info->ips ? info->ips[i] : 0));
-	return 0;
-}
-
-static void link_show_fdinfo(const struct bpf_link *link, struct seq_file *seq)
-{
-	struct bpf_tracing_multi_link *multi = to_multi(link);
-	struct fdinfo info = { .seq = seq, .ips = link_ips(multi) };
-
-	seq_printf(seq, "attach_type:\t%u\n", link->attach_type);
-	seq_printf(seq, "cnt:\t%u\n", multi->cnt);
-	seq_printf(seq, "skipped:\t%u\n", multi->skipped);
-	seq_printf(seq, "%s\t %s\t %s\t %s\n", "obj-id", "btf-id", "cookie", "func");
-	link_for_each(multi, fdinfo_show, &info);
-	kvfree(info.ips);
-}
-#endif
 
 static const struct bpf_link_ops link_ops = {
 	.release = link_release,
 	.dealloc_deferred = link_dealloc,
-	.fill_link_info = link_fill_info,
+	.fill_link_info = bpf_tracing_multi_fill_info,
 #ifdef CONFIG_PROC_FS
-	.show_fdinfo = link_show_fdinfo,
+	.show_fdinfo = bpf_tracing_multi_show_fdinfo,
 #endif
 };
 
 /* The link's arrays, for all functions: after the attach nothing may fail. */
-static struct bpf_tracing_multi_link *link_alloc(u32 cnt, bool cookies)
+static struct bpf_tracing_multi_link *link_alloc(u32 cnt, bool cookies, bool data)
 {
-	size_t size = cnt * (sizeof(struct bpf_tramp_site) + cookies * sizeof(u64));
+	size_t size = cnt * (sizeof(struct bpf_tramp_site) + (cookies + data) * sizeof(u64));
 	struct bpf_tracing_multi_link *multi = kzalloc_obj(*multi, GFP_KERNEL_ACCOUNT);
 
 	if (!multi)
@@ -286,20 +154,20 @@ static void link_fill(struct bpf_tracing_multi_link *multi,
 }
 
 /* Attaches, with what is refused in the log; an error leaves nothing attached. */
-static int link_attach(struct bpf_tracing_multi_funcs *funcs, struct bpf_verifier_log *log,
-		       struct bpf_log_attr *attr_log)
+static int link_attach(struct bpf_tracing_multi_funcs *funcs, const union bpf_attr *attr,
+		       struct bpf_verifier_log *log, struct bpf_log_attr *attr_log)
 {
 	struct bpf_tracing_multi_link *multi = funcs->link;
 	bool cookies = multi->cookies && multi->link.prog->call_attach_cookie;
 	int aliases, err;
 
-	err = bpf_tracing_multi_funcs_check(funcs);
+	err = bpf_tracing_multi_data_get(funcs, attr, log) ?: bpf_tracing_multi_funcs_check(funcs);
 	/* converted arguments are for struct_ops only */
 	if (WARN_ON_ONCE(bpf_prog_has_arena_ctx_arg(multi->link.prog)))
 		err = err ?: -EOPNOTSUPP;
 	if (!err)
 		err = bpf_tramp_sets_attach(&multi->link, &multi->tuples, funcs->reqs, funcs->cnt,
-					    cookies, funcs->skip);
+					    cookies || multi->data, funcs->skip);
 	aliases = err;
 	bpf_tracing_multi_funcs_log(funcs, log);
 	/* a log that was too small is no reason to fail; its true size tells */
@@ -329,18 +197,20 @@ static int link_create(struct bpf_prog *prog, const union bpf_attr *attr,
 	int err = -ENOMEM;
 
 	funcs.reqs = kvzalloc_objs(*funcs.reqs, funcs.cnt, GFP_KERNEL_ACCOUNT);
-	funcs.link = link_alloc(funcs.cnt, attr->link_create.tracing_multi.cookies);
+	funcs.link = link_alloc(funcs.cnt, attr->link_create.tracing_multi.cookies,
+				attr->link_create.flags & BPF_F_TRACING_MULTI_DATA);
 	if (!funcs.reqs || !funcs.link)
 		goto out_free;
-	bpf_link_init(&funcs.link->link, BPF_LINK_TYPE_TRACING_MULTI, &link_ops, prog,
-		      prog->expected_attach_type);
+	/* also if the program has run and the attach fails in the end */
+	bpf_link_init_sleepable(&funcs.link->link, BPF_LINK_TYPE_TRACING_MULTI, &link_ops, prog,
+				prog->expected_attach_type, prog->sleepable);
 	err = bpf_tracing_multi_funcs_get(&funcs, attr);
 	if (!err)
 		err = bpf_link_prime(&funcs.link->link, &primer);
 	if (err)
 		goto out_free;
 
-	err = link_attach(&funcs, log, attr_log);
+	err = link_attach(&funcs, attr, log, attr_log);
 	kvfree(funcs.reqs);
 	if (!err)
 		return bpf_link_settle(&primer);
@@ -367,9 +237,9 @@ out_free:
  *
  * Context: may sleep; takes bpf_tramp_sets_mutex.
  * Return: a descriptor of the link, or an error with nothing changed but the log:
- *         that of bpf_tracing_multi_funcs_get(), bpf_tracing_multi_funcs_check(),
- *         bpf_tramp_sets_attach() or bpf_link_prime(), -EINVAL, -E2BIG, -EFAULT
- *         or -ENOMEM.
+ *         that of bpf_tracing_multi_funcs_get(), bpf_tracing_multi_data_get(),
+ *         bpf_tracing_multi_funcs_check(), bpf_tramp_sets_attach() or
+ *         bpf_link_prime(), -EINVAL, -E2BIG, -EFAULT or -ENOMEM.
  */
 int bpf_tracing_multi_attach(struct bpf_prog *prog, const union bpf_attr *attr,
 			     struct bpf_common_attr *common, bpfptr_t ucommon, u32 common_size)
@@ -382,8 +252,8 @@ int bpf_tracing_multi_attach(struct bpf_prog *prog, const union bpf_attr *attr,
 		return -EINVAL;
 	if (attr->link_create.tracing_multi.cnt > LINK_MAX_FUNCS)
 		return -E2BIG;
-	if ((attr->link_create.flags & ~BPF_F_TRACING_MULTI_SKIP) || attr->link_create.target_fd ||
-	    attr->link_create.tracing_multi.reserved)
+	if ((attr->link_create.flags & ~(BPF_F_TRACING_MULTI_SKIP | BPF_F_TRACING_MULTI_DATA)) ||
+	    attr->link_create.target_fd)
 		return -EINVAL;
 
 	log = bpf_log_attr_create_vlog(&attr_log, common, ucommon, common_size);

@@ -109,14 +109,14 @@ static struct bpf_tramp_site *new_site(struct bpf_tramp_req *req, const struct b
 	return site;
 }
 
-/* Has the first request for the function the same cookie? There are few such. */
+/* Has the first request for the function the same cookie and data? There are few such. */
 static bool same_cookie(struct attach *at, const struct bpf_tramp_req *req)
 {
 	const struct bpf_tramp_req *first;
 
 	for (first = at->reqs; first->ip != req->ip; first++)
 		;
-	return first->cookie == req->cookie;
+	return first->cookie == req->cookie && first->data == req->data;
 }
 
 /* May the link be attached to a function that is a site already? */
@@ -135,7 +135,8 @@ static int gather_known(struct attach *at, struct bpf_tramp_req *req,
 	if (site->requested && at->skip)
 		return req_refuse(req, -EEXIST, "another id is of the same function");
 	if (site->requested && !same_cookie(at, req))
-		return req_refuse(req, -EINVAL, "another id of the function has another cookie");
+		return req_refuse(req, -EINVAL,
+				  "another id of the function has another cookie, or other data");
 	/* the first one of the set that is covered answers for the others */
 	return set->part ? 0 : req_has_room(req, set->tr, at->ch.link->prog);
 }
@@ -181,6 +182,7 @@ static int gather_one(struct attach *at, struct bpf_tramp_req *req)
 
 static int gather_cookies(struct attach *at)
 {
+	bool asks = at->ch.link->prog->call_attach_cookie;
 	u32 first = U32_MAX, last = 0, i;
 	struct bpf_tramp_req *req;
 	int err;
@@ -192,7 +194,7 @@ static int gather_cookies(struct attach *at)
 		first = min_t(u32, first, at->reqs[i].site->nr);
 		last = max_t(u32, last, at->reqs[i].site->nr);
 	}
-	at->cookies = bpf_tramp_cookies_alloc(first, last - first + 1);
+	at->cookies = bpf_tramp_cookies_alloc(first, last - first + 1, at->reqs->data);
 	if (!at->cookies)
 		return -ENOMEM;
 	for (i = 0; i < at->cnt; i++) {
@@ -200,7 +202,8 @@ static int gather_cookies(struct attach *at)
 		cond_resched();
 		if (req->err)
 			continue;
-		err = bpf_tramp_cookies_set(at->cookies, req->site->nr, req->cookie);
+		err = bpf_tramp_cookies_set(at->cookies, req->site->nr, asks ? req->cookie : 0,
+					    req->data);
 		if (err)
 			return err;
 	}
@@ -337,7 +340,8 @@ static int attach(struct attach *at)
  * @tuples: empty list, gets the link's tuples
  * @reqs: the functions
  * @cnt: number of @reqs
- * @cookies: the requests have cookies, and the program asks for its own
+ * @cookies: the requests have cookies, and the program asks for its own; or they all
+ *           have data
  * @skip: leave out functions that cannot be attached
  *
  * Requests that are refused already, by their @err, are left alone. Two requests
@@ -349,11 +353,11 @@ static int attach(struct attach *at)
  *         these ids; or an error, with everything as it was: -ENOENT if no request
  *         is left, -ENOMEM, or what ftrace returned; or the @err of the request that
  *         is refused. A request that is refused, or left out, has @err and @why set:
- *         -EINVAL if requests or links for one function do not agree in model or
- *         cookie, -EEXIST if another request is for the function and @skip, -EBUSY
- *         if the program is attached to it already, or it has a trampoline of
- *         another model or of somebody else, -E2BIG if it has no place for another
- *         program.
+ *         -EINVAL if requests or links for one function do not agree in model, or
+ *         requests in cookie and data, -EEXIST if another request is for the
+ *         function and @skip, -EBUSY if the program is attached to it already, or it
+ *         has a trampoline of another model or of somebody else, -E2BIG if it has no
+ *         place for another program.
  */
 int bpf_tramp_sets_attach(struct bpf_link *link, struct list_head *tuples,
 			  struct bpf_tramp_req *reqs, u32 cnt, bool cookies, bool skip)

@@ -245,7 +245,8 @@ static int change_patch(struct bpf_tramp_change *ch, enum bpf_tramp_batch_op op)
 
 /*
  * A task can be preempted between a site that has left and the entry, and would
- * run a program that the set gets now, for which the site may have no cookie.
+ * run a program that the set gets now, for which the site may have no cookie, and no
+ * data: that would be any address.
  */
 static void change_wait(struct bpf_tramp_change *ch)
 {

@@ -51,7 +51,6 @@ static inline void bpf_tramp_change_init(struct bpf_tramp_change *ch, struct bpf
 }
 
 /* trampoline_site.c */
-struct bpf_tramp_site *bpf_tramp_site_find_ip(unsigned long ip);
 struct bpf_tramp_site *bpf_tramp_site_alloc(const struct bpf_tramp_req *req);
 void bpf_tramp_site_free(struct bpf_tramp_site *site);
 int bpf_tramp_site_number(struct bpf_tramp_site *site);

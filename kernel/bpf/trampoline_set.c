@@ -215,10 +215,12 @@ int bpf_tramp_tuple_add(struct bpf_tramp_set *set, struct bpf_link *link,
 		return -ENOMEM;
 	t->node.link = link;
 	t->cookies = bpf_tramp_cookies_get(cookies);
-	if (cookies && set->kind != BPF_TRAMP_KIND_ALONE)
+	if (set->kind != BPF_TRAMP_KIND_ALONE) {
 		t->node.cookies = cookies;
-	else if (cookies)
+	} else if (cookies) {
 		t->node.cookie = cookies->cookie[site->nr - cookies->first];
+		t->node.data = cookies->data ? cookies->data[site->nr - cookies->first] : 0;
+	}
 	t->fexit = t->node;
 	INIT_HLIST_NODE(&t->node.tramp_hlist);
 	INIT_HLIST_NODE(&t->fexit.tramp_hlist);

@@ -16,7 +16,7 @@
  *   body    the generated image with the programs hard-coded
  *   thunk   a few bytes per site that name the site to a shared body, only for
  *           sets that need it: the body calls the function, or a program asks
- *           for its cookie and each function has its own
+ *           for its cookie or its data and each function has its own
  *   tuple   (link, set): what a link holds, instead of one node per function
  *
  *   change  all that one operation does to sets: which sites move to which set,
@@ -214,6 +214,7 @@ struct bpf_tramp_site {
  * @obj_id: its BTF object
  * @btf_id: its id in that
  * @cookie: of the link for this function
+ * @data: address of what the link's map has for this function, or 0
  * @index: which of the caller's functions it is
  * @checked: attach types that have been seen to suit the function
  * @err: why it is refused, 0 if it is not
@@ -227,6 +228,7 @@ struct bpf_tramp_req {
 	u32 obj_id;
 	u32 btf_id;
 	u64 cookie;
+	u64 data;
 	u32 index;
 	u32 checked;
 	int err;
@@ -252,6 +254,7 @@ extern struct mutex bpf_tramp_sets_mutex;
 
 int bpf_tramp_sets_init(void);
 struct bpf_tramp_site *bpf_tramp_site_find(u32 obj_id, u32 btf_id);
+struct bpf_tramp_site *bpf_tramp_site_find_ip(unsigned long ip);
 int bpf_tramp_sets_attach(struct bpf_link *link, struct list_head *tuples,
 			  struct bpf_tramp_req *reqs, u32 cnt, bool cookies, bool skip);
 void bpf_tramp_sets_detach(struct bpf_link *link, struct list_head *tuples);
@@ -289,8 +292,8 @@ bool bpf_tramp_thunks_are_wasted(const struct bpf_tramp_set *set);
 void bpf_tramp_tidy_later(void);
 void bpf_tramp_tidy_not_now(void);
 
-struct bpf_tramp_cookies *bpf_tramp_cookies_alloc(u32 first, u32 nr);
-int bpf_tramp_cookies_set(struct bpf_tramp_cookies *cookies, u32 nr, u64 cookie);
+struct bpf_tramp_cookies *bpf_tramp_cookies_alloc(u32 first, u32 nr, bool data);
+int bpf_tramp_cookies_set(struct bpf_tramp_cookies *cookies, u32 nr, u64 cookie, u64 data);
 int bpf_tramp_cookies_map(struct bpf_tramp_cookies *cookies);
 
 bool bpf_tramp_prog_thunk_calls(const struct bpf_prog *prog);

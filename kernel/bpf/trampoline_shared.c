@@ -129,45 +129,42 @@ unsigned long bpf_tramp_ip_addr(unsigned long ip)
 #define COOKIES_OWN	(COOKIES_PAGE - sizeof(struct bpf_tramp_cookies) / sizeof(u64))
 
 /**
- * bpf_tramp_cookies_alloc - make room for the cookies of a link
+ * bpf_tramp_cookies_alloc - make room for the cookies and data of a link
  * @first: number of the first site
  * @nr: number of sites
+ * @data: the sites have data
  *
  * The link may be on few of these sites: where that is more than a page, there are only
  * the pages that have any.
  *
  * Return: the cookies, without any; NULL if there is no memory.
  */
-struct bpf_tramp_cookies *bpf_tramp_cookies_alloc(u32 first, u32 nr)
+struct bpf_tramp_cookies *bpf_tramp_cookies_alloc(u32 first, u32 nr, bool data)
 {
-	u32 nr_pages = nr > COOKIES_OWN ? DIV_ROUND_UP(nr, COOKIES_PAGE) : 0;
+	u32 room = data ? 2 * nr : nr;
+	u32 nr_pages = room > COOKIES_OWN ? DIV_ROUND_UP(room, COOKIES_PAGE) : 0;
 	struct bpf_tramp_cookies *cookies;
 
-	cookies = kvzalloc_flex(*cookies, own, nr_pages ?: nr);
+	cookies = kvzalloc_flex(*cookies, own, nr_pages ?: room);
 	if (!cookies)
 		return NULL;
 	refcount_set(&cookies->refcnt, 1);
 	cookies->first = first;
+	cookies->nr = data ? nr : 0;
 	cookies->nr_pages = nr_pages;
 	return cookies;
 }
 
-/**
- * bpf_tramp_cookies_set - set one of the cookies
- * @cookies: the cookies
- * @nr: number of the site
- * @cookie: its cookie
- *
- * Return: 0 or -ENOMEM.
- */
-int bpf_tramp_cookies_set(struct bpf_tramp_cookies *cookies, u32 nr, u64 cookie)
+static int cookies_put(struct bpf_tramp_cookies *cookies, u32 i, u64 value)
 {
-	u32 i = nr - cookies->first;
 	struct page **page;
 	u64 *v;
 
+	/* as all are */
+	if (!value)
+		return 0;
 	if (!cookies->nr_pages) {
-		cookies->own[i] = cookie;
+		cookies->own[i] = value;
 		return 0;
 	}
 	page = &cookies->pages[i / COOKIES_PAGE];
@@ -176,8 +173,24 @@ int bpf_tramp_cookies_set(struct bpf_tramp_cookies *cookies, u32 nr, u64 cookie)
 	if (!*page)
 		return -ENOMEM;
 	v = page_address(*page);
-	v[i % COOKIES_PAGE] = cookie;
+	v[i % COOKIES_PAGE] = value;
 	return 0;
+}
+
+/**
+ * bpf_tramp_cookies_set - set the cookie and the data of a site
+ * @cookies: the cookies
+ * @nr: number of the site
+ * @cookie: its cookie
+ * @data: the address of its data, 0 if the sites have none
+ *
+ * Return: 0 or -ENOMEM.
+ */
+int bpf_tramp_cookies_set(struct bpf_tramp_cookies *cookies, u32 nr, u64 cookie, u64 data)
+{
+	u32 i = nr - cookies->first;
+
+	return cookies_put(cookies, i, cookie) ?: cookies_put(cookies, cookies->nr + i, data);
 }
 
 /**
@@ -190,14 +203,15 @@ int bpf_tramp_cookies_map(struct bpf_tramp_cookies *cookies)
 {
 	u32 i;
 
-	if (!cookies->nr_pages) {
-		cookies->cookie = cookies->own;
-		return 0;
-	}
 	for (i = 0; i < cookies->nr_pages; i++)
 		cookies->pages[i] = cookies->pages[i] ?: ZERO_PAGE(0);
-	cookies->cookie = vmap(cookies->pages, cookies->nr_pages, VM_MAP, PAGE_KERNEL_RO);
-	return cookies->cookie ? 0 : -ENOMEM;
+	cookies->cookie = cookies->nr_pages ? vmap(cookies->pages, cookies->nr_pages, VM_MAP,
+						   PAGE_KERNEL_RO) : cookies->own;
+	if (!cookies->cookie)
+		return -ENOMEM;
+	if (cookies->nr)
+		cookies->data = cookies->cookie + cookies->nr;
+	return 0;
 }
 
 /**

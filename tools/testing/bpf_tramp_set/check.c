@@ -105,16 +105,24 @@ static struct bpf_tramp_image *fn_image(struct fn *fn, bool meanwhile)
 	return im;
 }
 
-/* The cookie that the program is given. */
-static u64 prog_cookie(struct fn *fn, struct image_prog *prog)
+/* The program is given this cookie, and the data that go with it. */
+static void check_cookie(struct fn *fn, struct image_prog *prog, u64 want)
 {
+	u64 cookie = prog->cookie, data = prog->data;
 	struct thunk *thunk;
+	u32 i;
 
-	if (!prog->cookies)
-		return prog->cookie;
-	thunk = thunk_find(fn->branch);
-	CHECK(thunk && thunk->nr >= prog->cookies->first);
-	return prog->cookies->cookie[thunk->nr - prog->cookies->first];
+	if (!prog->link->prog->call_attach_cookie)
+		return;
+	if (prog->cookies) {
+		thunk = thunk_find(fn->branch);
+		CHECK(thunk && thunk->nr >= prog->cookies->first);
+		i = thunk->nr - prog->cookies->first;
+		cookie = prog->cookies->cookie[i];
+		data = prog->cookies->data ? prog->cookies->data[i] : 0;
+	}
+	CHECK(cookie == want);
+	CHECK(data == cookie_data(prog->link->prog, want));
 }
 
 /* What runs is what the model says, but for links that come or go just now. */
@@ -133,16 +141,14 @@ static void check_run(struct fn *fn, bool meanwhile)
 
 			CHECK(meanwhile);
 			CHECK(prog->link->want & (1U << nr));
-			if (prog->link->prog->call_attach_cookie)
-				CHECK(prog_cookie(fn, prog) == prog->link->cookie[nr]);
+			check_cookie(fn, prog, prog->link->cookie[nr]);
 			continue;
 		}
 		while (n < fn->nr && fn->model[n].link->busy)
 			n++;
 		CHECK(n < fn->nr);
 		CHECK(fn->model[n].link == prog->link);
-		if (prog->link->prog->call_attach_cookie)
-			CHECK(fn->model[n].cookie == prog_cookie(fn, prog));
+		check_cookie(fn, prog, fn->model[n].cookie);
 		n++;
 	}
 	while (n < fn->nr && fn->model[n].link->busy)

@@ -71,8 +71,8 @@ static struct bpf_link link_pool[32];
 
 /*
  * Every link has a program of its own, but the last @shared ones, which have
- * those of the first. Bit n of @cookies: program n wants its cookie; of @orig:
- * its bodies call the function.
+ * those of the first. Bit n of @cookies: program n wants its cookie, and its data as
+ * well if n is even; of @orig: its bodies call the function.
  */
 static void links_init_kinds(u32 nr, u32 shared, u32 cookies, u32 orig)
 {
@@ -84,6 +84,7 @@ static void links_init_kinds(u32 nr, u32 shared, u32 cookies, u32 orig)
 		memset(links[i], 0, sizeof(*links[i]));
 		INIT_LIST_HEAD(&links[i]->tuples);
 		progs[i].call_attach_cookie = cookies & (1U << i);
+		progs[i].call_attach_data = progs[i].call_attach_cookie && !(i & 1);
 		progs[i].calls_orig = orig & (1U << i);
 		links[i]->prog = &progs[i < nr - shared ? i : i - (nr - shared)];
 	}

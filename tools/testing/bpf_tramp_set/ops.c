@@ -142,6 +142,8 @@ static int op_attach(struct bpf_link *link)
 	CHECK(!link->attached && list_empty(&link->tuples));
 	link->busy = true;
 	reqs_want(link, expect);
+	for (i = 0; i < nr_reqs; i++)
+		reqs[i].data = cookie_data(link->prog, reqs[i].cookie);
 
 	renew_first();
 	ops_begin();

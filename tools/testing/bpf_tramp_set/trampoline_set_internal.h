@@ -319,6 +319,7 @@ struct btf_func_model {
 
 struct bpf_prog {
 	bool call_attach_cookie;
+	bool call_attach_data;
 	bool calls_orig;
 };
 
@@ -337,7 +338,9 @@ struct bpf_link {
 struct bpf_tramp_cookies {
 	u32 refcnt;
 	u32 first;
+	u32 nr;
 	u64 *cookie;
+	u64 *data;
 	u64 own[];
 };
 
@@ -345,6 +348,7 @@ struct bpf_tramp_node {
 	struct bpf_link *link;
 	struct hlist_node tramp_hlist;
 	u64 cookie;
+	u64 data;
 	struct bpf_tramp_cookies *cookies;
 };
 

@@ -26,6 +26,7 @@ enum image_state {
 struct image_prog {
 	struct bpf_link *link;
 	u64 cookie;
+	u64 data;
 	struct bpf_tramp_cookies *cookies;
 	bool skipped;
 };
@@ -291,6 +292,7 @@ static struct bpf_tramp_image *image_generate(struct bpf_trampoline *tr)
 	hlist_for_each_entry(node, &tr->progs, tramp_hlist) {
 		im->progs[im->nr].link = node->link;
 		im->progs[im->nr].cookie = node->cookie;
+		im->progs[im->nr].data = node->data;
 		im->progs[im->nr++].cookies = bpf_tramp_cookies_get(node->cookies);
 	}
 	CHECK(im->nr == tr->nr_progs);
@@ -746,34 +748,44 @@ void arch_bpf_thunk_write(void *rw, void *thunk, void *gate, bool call_orig,
 }
 
 /*
- * Cookies
+ * Cookies and data
  */
+
+/* Data differ where cookies do. */
+static u64 cookie_data(const struct bpf_prog *prog, u64 cookie)
+{
+	return prog->call_attach_data ? 0xda7a0000 + cookie : 0;
+}
 
 void bpf_tramp_tidy_later(void)
 {
 	world.tidy_later = true;
 }
 
-struct bpf_tramp_cookies *bpf_tramp_cookies_alloc(u32 first, u32 nr)
+struct bpf_tramp_cookies *bpf_tramp_cookies_alloc(u32 first, u32 nr, bool data)
 {
 	struct bpf_tramp_cookies *cookies;
 
 	if (should_fail())
 		return NULL;
-	cookies = calloc(1, sizeof(*cookies) + nr * sizeof(cookies->own[0]));
+	cookies = calloc(1, sizeof(*cookies) + (1 + data) * nr * sizeof(cookies->own[0]));
 	CHECK(cookies);
 	cookies->refcnt = 1;
 	cookies->first = first;
+	cookies->nr = data ? nr : 0;
 	world.nr_cookies++;
 	return cookies;
 }
 
-int bpf_tramp_cookies_set(struct bpf_tramp_cookies *cookies, u32 nr, u64 cookie)
+int bpf_tramp_cookies_set(struct bpf_tramp_cookies *cookies, u32 nr, u64 cookie, u64 data)
 {
 	CHECK(!cookies->cookie && nr >= cookies->first);
+	CHECK(!data == !cookies->nr);
 	if (should_fail())
 		return -ENOMEM;
 	cookies->own[nr - cookies->first] = cookie;
+	if (data)
+		cookies->own[cookies->nr + nr - cookies->first] = data;
 	return 0;
 }
 
@@ -782,6 +794,8 @@ int bpf_tramp_cookies_map(struct bpf_tramp_cookies *cookies)
 	if (should_fail())
 		return -ENOMEM;
 	cookies->cookie = cookies->own;
+	if (cookies->nr)
+		cookies->data = cookies->own + cookies->nr;
 	return 0;
 }
 

@@ -27,7 +27,7 @@ struct env_pattern {
 	__u32 fds[MAX_IDS];
 	__u32 cnt;
 	__u32 flags;
-	__u32 reserved;
+	__u32 data_map_fd;
 	bool use_fds;
 	char log[LOG_SIZE];
 	__u64 log_buf;
@@ -91,7 +91,7 @@ static int attach(struct env_pattern *t, const struct bpf_program *prog)
 	attr.link_create.flags = t->flags;
 	attr.link_create.tracing_multi.ids = ptr_to_u64(t->ids);
 	attr.link_create.tracing_multi.cnt = t->cnt;
-	attr.link_create.tracing_multi.reserved = t->reserved;
+	attr.link_create.tracing_multi.data_map_fd = t->data_map_fd;
 	if (t->use_fds)
 		attr.link_create.tracing_multi.fds = ptr_to_u64(t->fds);
 	t->log[0] = '\0';
@@ -517,12 +517,12 @@ static void test_arguments(struct env_pattern *t)
 {
 	ids_reset(t);
 	ids_add_test_funcs(t);
-	t->flags = 2;
+	t->flags = 4;
 	ASSERT_EQ(attach(t, t->skel->progs.entry), -EINVAL, "unknown flag");
 	t->flags = 0;
-	t->reserved = 1;
-	ASSERT_EQ(attach(t, t->skel->progs.entry), -EINVAL, "reserved");
-	t->reserved = 0;
+	t->data_map_fd = 1;
+	ASSERT_EQ(attach(t, t->skel->progs.entry), -EINVAL, "map without the flag");
+	t->data_map_fd = 0;
 	t->flags = BPF_F_TRACING_MULTI_SKIP;
 	t->use_fds = true;
 	t->fds[3] = 4711;
