@@ -83,7 +83,7 @@ unsigned int runtime_unguarded(unsigned long long *ctx, void *insns);
 void runtime_missed(void *prog);
 void runtime_resched(void);
 
-/* zeroed memory that code, and what it refers to, are in */
+/* memory.c: zeroed memory that code, and what it refers to, are in */
 void *exec_alloc_in(enum exec_area area, unsigned long size);
 void *exec_alloc(unsigned long size);
 /* free what was allocated since exec_keep() */

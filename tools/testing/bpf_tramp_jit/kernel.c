@@ -110,11 +110,6 @@ int jit_unguarded(void)
 	return unguarded;
 }
 
-void bpf_prog_missed(struct bpf_prog *prog)
-{
-	runtime_missed(prog);
-}
-
 static struct prog *prog_make(const struct jit_prog *p, int index)
 {
 	static const enum bpf_attach_type attach[] = {
@@ -323,19 +318,4 @@ void mutex_lock(struct mutex *lock)
 
 void mutex_unlock(struct mutex *lock)
 {
-}
-
-u64 bpf_tramp_arena_base(const struct btf_func_model *m, struct bpf_tramp_nodes *tnodes, u32 flags)
-{
-	return 0;
-}
-
-bpf_trampoline_enter_t bpf_trampoline_enter(const struct bpf_prog *prog)
-{
-	return (bpf_trampoline_enter_t)runtime_enter;
-}
-
-bpf_trampoline_exit_t bpf_trampoline_exit(const struct bpf_prog *prog)
-{
-	return (bpf_trampoline_exit_t)runtime_exit;
 }
