@@ -67,15 +67,18 @@ struct bpf_tramp_cookies *jit_cookies(unsigned int first, unsigned int nr);
 unsigned long long *jit_cookie(struct bpf_tramp_cookies *cookies, unsigned int nr);
 int jit_prog_index(void *prog);
 int jit_prog_has_session_cookie(void *prog);
-void jit_light_reset(void);
+void jit_reset(void);
 void *jit_light_running(void);
 void jit_light_block(int index, int on);
 int jit_light_left(void);
 int jit_unguarded(void);
 
-/* runtime.c: what a body calls, and images that are entered count in */
-#define NR_REFS		8
+/* what images that are entered count in, with more of them than this by turns */
+#define NR_REFS		16384
 extern long refs[NR_REFS];
+extern int nr_refs;
+
+/* runtime.c: what a body calls */
 unsigned long long runtime_enter(void *prog, void *run_ctx);
 void runtime_exit(void *prog, unsigned long long start, void *run_ctx);
 unsigned int runtime_prog(unsigned long long *ctx, void *insns);
@@ -86,7 +89,7 @@ void runtime_resched(void);
 /* memory.c: zeroed memory that code, and what it refers to, are in */
 void *exec_alloc_in(enum exec_area area, unsigned long size);
 void *exec_alloc(unsigned long size);
-/* free what was allocated since exec_keep() */
+/* free what was allocated since exec_keep(), with all images and programs */
 void exec_keep(void);
 void exec_reset(void);
 

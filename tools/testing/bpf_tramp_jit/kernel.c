@@ -50,13 +50,22 @@ struct prog {
 	struct bpf_tramp_node node;
 	struct bpf_tramp_node fexit;
 	int index;
-	u32 active;
+	u32 *active;
 };
 
-/* Those of the images that are generated since jit_light_reset() */
+/* Those of the images that are generated since jit_reset() */
 static struct prog *progs[NR_PROGS];
 static int nr_progs;
 static int unguarded;
+
+/*
+ * What each CPU has of images and of programs, as dense as in a kernel. gs is 0
+ * here: a pointer to what each CPU has is one to memory.
+ */
+long refs[NR_REFS];
+int nr_refs;
+static u32 active[NR_REFS];
+static int nr_active;
 
 int jit_prog_index(void *prog)
 {
@@ -68,9 +77,12 @@ int jit_prog_has_session_cookie(void *prog)
 	return ((struct bpf_prog *)prog)->call_session_cookie;
 }
 
-void jit_light_reset(void)
+/* Forget all images and programs: none of them is in use. */
+void jit_reset(void)
 {
 	nr_progs = 0;
+	nr_refs = 0;
+	nr_active = 0;
 }
 
 /* The light program that runs, or NULL. */
@@ -79,7 +91,7 @@ void *jit_light_running(void)
 	int i;
 
 	for (i = 0; i < nr_progs; i++)
-		if (progs[i]->active == 1)
+		if (*progs[i]->active == 1)
 			return &progs[i]->prog;
 	return NULL;
 }
@@ -91,7 +103,7 @@ void jit_light_block(int index, int on)
 
 	for (i = 0; i < nr_progs; i++)
 		if (progs[i]->index == index)
-			progs[i]->active = on ? BLOCKED : 0;
+			*progs[i]->active = on ? BLOCKED : 0;
 }
 
 /* Is a program's count other than it was? */
@@ -100,7 +112,7 @@ int jit_light_left(void)
 	int i;
 
 	for (i = 0; i < nr_progs; i++)
-		if (progs[i]->active && progs[i]->active != BLOCKED)
+		if (*progs[i]->active && *progs[i]->active != BLOCKED)
 			return 1;
 	return 0;
 }
@@ -140,8 +152,8 @@ static struct prog *prog_make(const struct jit_prog *p, int index)
 		prog->prog.bpf_func = (void *)runtime_unguarded;
 		unguarded = index;
 	}
-	/* as for images' users */
-	prog->prog.active = (u8 __force __percpu *)&prog->active;
+	prog->active = &active[nr_active++ % NR_REFS];
+	prog->prog.active = (u8 __force __percpu *)prog->active;
 	if (nr_progs < NR_PROGS)
 		progs[nr_progs++] = prog;
 	return prog;
@@ -220,11 +232,14 @@ int jit_generate(const struct jit_spec *spec, struct jit_image *image)
 {
 	struct bpf_tramp_nodes *tnodes = nodes_make(spec);
 	struct bpf_tramp_image *im = exec_alloc(sizeof(*im));
-	static unsigned int nr_images;
+	long *ref = &refs[nr_refs++ % NR_REFS];
 	int err;
 
-	/* gs is 0 here: a pointer to what each CPU has is one to memory */
-	im->users = (unsigned long __force __percpu *)&refs[nr_images++ % NR_REFS];
+	/* sets count by users; light programs are in sets, which one function may have */
+	if (spec->shared || spec->light)
+		im->users = (unsigned long __force __percpu *)ref;
+	else
+		im->pcref.percpu_count_ptr = (unsigned long)ref;
 	err = image_make(spec, tnodes, im);
 	image->im = im;
 	image->addr = im->image;
@@ -255,7 +270,11 @@ int jit_same(const struct jit_spec *a, const struct jit_spec *b)
 
 long *jit_refs(void *im)
 {
-	return (long __force *)((struct bpf_tramp_image *)im)->users;
+	struct bpf_tramp_image *image = im;
+
+	if (image->users)
+		return (long __force *)image->users;
+	return (long *)image->pcref.percpu_count_ptr;
 }
 
 int jit_thunk_calls(void)

@@ -209,9 +209,9 @@ static void check_call(const struct variant *v, const struct model *m, u32 fn, u
 		      seen.sp);
 	CHECK(nr_events <= EVENTS_MAX, "programs were entered and left in different order");
 	CHECK(target_refs == v->calls_orig, "%ld images were entered", target_refs);
-	if (target_images[fn].addr && v->calls_orig)
+	if (target_images[fn].addr && v->calls_orig && (v->shared || v->light))
 		CHECK(target_in_frame, "no frame has an address of the image");
-	for (i = 0; i < NR_REFS; i++)
+	for (i = 0; i < nr_refs; i++)
 		CHECK(!refs[i], "%ld references on an image left", refs[i]);
 	CHECK(!jit_light_left(), "a light program still counts as running");
 	CHECK(!preempt_disabled(), "preemption is disabled %d times", preempt_disabled());
@@ -309,7 +309,6 @@ static void variant_light(struct variant *v)
 
 static void spec_init(struct jit_spec *spec, struct variant *v, const struct model *m)
 {
-	jit_light_reset();
 	memset(spec, 0, sizeof(*spec));
 	spec->light = v->light;
 	if (v->light)

@@ -59,6 +59,7 @@ void exec_reset(void)
 		memset(areas[i].keep, 0, areas[i].at - areas[i].keep);
 		areas[i].at = areas[i].keep;
 	}
+	jit_reset();
 }
 
 /* Memory for the JIT, which is not freed */

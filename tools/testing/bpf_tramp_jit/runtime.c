@@ -18,7 +18,6 @@ int nr_resched;
 long target_refs;
 struct jit_image target_images[NR_TARGETS];
 bool target_in_frame;
-long refs[NR_REFS];
 int measuring;
 unsigned long measured_calls;
 static int prog;
@@ -31,7 +30,7 @@ long refs_sum(void)
 	long sum = 0;
 	int i;
 
-	for (i = 0; i < NR_REFS; i++)
+	for (i = 0; i < nr_refs; i++)
 		sum += refs[i];
 	return sum;
 }
