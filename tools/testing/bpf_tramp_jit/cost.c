@@ -2,27 +2,32 @@
 /*
  * What a call of a traced function costs more than that of one that is not, in
  * one place or in many, in turn or at random, with few or many callers above.
- * It depends on where the code happens to be, by some percent, so all is put to
- * many places, and in each in another order. There, runs of all variants take
- * turns, so that what else the machine does falls on all of them, and the best
- * counts; of the places, the median.
+ * It depends on where the code happens to be, by some percent, so all that the
+ * JIT makes is put to many places, and in each in another order. There, runs of
+ * all variants take turns, so that what else the machine does falls on all of
+ * them, and the best counts; of the places, the median.
  */
 #include <time.h>
 
 #include "test.h"
 
+#include "boot.c"
+#include "site.c"
+#include "calls.c"
+
+#define COST_SITES	64
 #define COST_CALLS	4096
 #define COST_PLACES	121
 #define COST_RUNS	12
 
 typedef unsigned long (*traced_fn)(unsigned long a, unsigned long b);
 
-static unsigned long cost_calls(const unsigned char *order)
+static unsigned long cost_calls(const unsigned short *order, int nr)
 {
 	unsigned long sum = 0;
 	int i;
 
-	for (i = 0; i < COST_CALLS; i++)
+	for (i = 0; i < nr; i++)
 		sum += ((traced_fn)sites[order[i]].func)(i, sum);
 	return sum;
 }
@@ -30,12 +35,12 @@ static unsigned long cost_calls(const unsigned char *order)
 /* What calls all functions of the variant that is measured, as the kernel calls most. */
 static unsigned long (*cost_caller)(void);
 
-static unsigned long cost_own_calls(const unsigned char *order)
+static unsigned long cost_own_calls(const unsigned short *order, int nr)
 {
 	unsigned long sum = 0;
 	int i;
 
-	for (i = 0; i < COST_CALLS; i += NR_SITES)
+	for (i = 0; i < nr; i += COST_SITES)
 		sum += cost_caller();
 	return sum;
 }
@@ -48,12 +53,12 @@ static noinline unsigned long cost_deep(int depth, traced_fn fn, unsigned long a
 	return ret + 1;
 }
 
-static unsigned long cost_deep_calls(const unsigned char *order)
+static unsigned long cost_deep_calls(const unsigned short *order, int nr)
 {
 	unsigned long sum = 0;
 	int i;
 
-	for (i = 0; i < COST_CALLS; i++)
+	for (i = 0; i < nr; i++)
 		sum += cost_deep(7, (traced_fn)sites[order[i]].func, i, sum);
 	return sum;
 }
@@ -62,7 +67,7 @@ static const struct {
 	const char *name;
 	int nr;			/* functions */
 	bool random;
-	unsigned long (*run)(const unsigned char *order);
+	unsigned long (*run)(const unsigned short *order, int nr);
 } cost_orders[] = {
 	{ "one function", 1, false, cost_calls },
 	{ "4 in turn", 4, false, cost_calls },
@@ -112,15 +117,20 @@ static double cost_bar(enum cost_variant v)
 	}
 }
 
+/* The program, which counts */
+static void *cost_prog;
+static unsigned long cost_hits;
+
 /* Functions of their own for each variant, as a processor remembers branches. */
-static struct site cost_sites[COST_VARIANTS][NR_SITES];
+static struct site cost_sites[COST_VARIANTS][COST_SITES];
 static void *cost_callers[COST_VARIANTS];
 
 static void cost_variant(enum cost_variant v)
 {
 	bool shared = v != COST_FENTRY && v != COST_FEXIT;
 	bool cookie = v == COST_FENTRY_COOKIE || v == COST_FEXIT_COOKIE;
-	struct jit_prog prog = { v >= COST_FEXIT ? JIT_FEXIT : JIT_FENTRY, .light = shared };
+	struct jit_prog prog = { v >= COST_FEXIT ? JIT_FEXIT : JIT_FENTRY, .light = shared,
+				 .func = cost_prog };
 	struct jit_spec spec = {
 		.nr_args = 2, .arg_size = { 8, 8 }, .shared = shared, .light = shared,
 		.thunk = cookie || v == COST_FEXIT_SHARED, .nr_progs = 1, .progs = &prog,
@@ -129,16 +139,15 @@ static void cost_variant(enum cost_variant v)
 	struct jit_image image;
 	int i;
 
-	sites_make(true);
-	memcpy(cost_sites[v], sites, sizeof(sites));
-	cost_callers[v] = calls_make();
+	sites_make(cost_sites[v], COST_SITES, true);
+	cost_callers[v] = calls_make(COST_SITES);
 	if (v == COST_NONE)
 		return;
 	if (cookie) {
 		prog.wants_cookie = 1;
-		prog.cookies = jit_cookies(SITE_NR(0), NR_SITES);
+		prog.cookies = jit_cookies(SITE_NR(0), COST_SITES);
 	}
-	for (i = 0; i < NR_SITES; i++) {
+	for (i = 0; i < COST_SITES; i++) {
 		if (!shared)
 			spec.func = sites[i].func;
 		if ((!shared || !i) && jit_generate(&spec, &image)) {
@@ -146,7 +155,7 @@ static void cost_variant(enum cost_variant v)
 			exit(2);
 		}
 		if (spec.thunk && !thunks.gate)
-			thunks_make(&thunks, &image);
+			thunks_make(&thunks, &image, COST_SITES);
 		if (spec.thunk)
 			site_patch(i, thunk_make(&thunks, v >= COST_FEXIT, i), v >= COST_FEXIT);
 		else
@@ -161,6 +170,7 @@ static void cost_place(unsigned int *seed)
 	int i, with;
 
 	exec_alloc(64 * (rand_r(seed) % 64));
+	cost_prog = prog_make(&cost_hits, 4 * (rand_r(seed) % 16));
 	for (i = 0; i < COST_VARIANTS; i++) {
 		with = rand_r(seed) % (i + 1);
 		order[i] = order[with];
@@ -178,11 +188,33 @@ static double cost_now(void)
 	return ts.tv_sec * 1e9 + ts.tv_nsec;
 }
 
+/* ns a call, once all that it needs was in use */
+static double cost_time(int o, enum cost_variant v, const unsigned short *order)
+{
+	unsigned long hits = v == COST_NONE ? 0 : 3 * COST_CALLS;
+	double ns;
+
+	sites = cost_sites[v];
+	cost_caller = cost_callers[v];
+	WRITE_ONCE(cost_hits, 0);
+	cost_orders[o].run(order, COST_CALLS);
+	ns = cost_now();
+	asm volatile("" : : "r"(cost_orders[o].run(order, COST_CALLS)));
+	asm volatile("" : : "r"(cost_orders[o].run(order, COST_CALLS)));
+	ns = cost_now() - ns;
+	if (READ_ONCE(cost_hits) != hits) {
+		fprintf(stderr, "%s: the program has run %lu times instead of %lu\n",
+			cost_names[v], cost_hits, hits);
+		exit(2);
+	}
+	return ns / 2 / COST_CALLS;
+}
+
 static double cost_best[ARRAY_SIZE(cost_orders)][COST_VARIANTS][COST_PLACES];
 
 static void cost_measure(int o, int place)
 {
-	static unsigned char order[COST_CALLS];
+	static unsigned short order[COST_CALLS];
 	double ns, *best;
 	int v, i;
 
@@ -191,13 +223,7 @@ static void cost_measure(int o, int place)
 		order[i] = (cost_orders[o].random ? rand() : i) % cost_orders[o].nr;
 	for (i = 0; i < COST_RUNS * COST_VARIANTS; i++) {
 		v = i % COST_VARIANTS;
-		memcpy(sites, cost_sites[v], sizeof(sites));
-		cost_caller = cost_callers[v];
-		cost_orders[o].run(order);
-		ns = cost_now();
-		asm volatile("" : : "r"(cost_orders[o].run(order)));
-		asm volatile("" : : "r"(cost_orders[o].run(order)));
-		ns = (cost_now() - ns) / 2 / COST_CALLS;
+		ns = cost_time(o, v, order);
 		best = &cost_best[o][v][place];
 		if (i < COST_VARIANTS || ns < *best)
 			*best = ns;
@@ -211,16 +237,13 @@ static int cost_cmp(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
-static double cost_median(const double *v)
+static double cost_median(double *v, int nr)
 {
-	double sorted[COST_PLACES];
-
-	memcpy(sorted, v, sizeof(sorted));
-	qsort(sorted, COST_PLACES, sizeof(sorted[0]), cost_cmp);
-	return sorted[COST_PLACES / 2];
+	qsort(v, nr, sizeof(*v), cost_cmp);
+	return v[nr / 2];
 }
 
-/* ns a call more than untraced, and how often as many as base's variant */
+/* ns a call more than untraced, and how often as many as dedicated */
 static double cost_of(int o, enum cost_variant v, double *ratio)
 {
 	enum cost_variant base = v < COST_FEXIT ? COST_FENTRY : COST_FEXIT;
@@ -232,8 +255,8 @@ static double cost_of(int o, enum cost_variant v, double *ratio)
 		ns[i] = cost_best[o][v][i] - none;
 		ratios[i] = ns[i] / (cost_best[o][base][i] - none);
 	}
-	*ratio = cost_median(ratios);
-	return cost_median(ns);
+	*ratio = cost_median(ratios, COST_PLACES);
+	return cost_median(ns, COST_PLACES);
 }
 
 static void cost_print(bool json)
@@ -289,13 +312,15 @@ static int cost_check(void)
 	return ret;
 }
 
-static int cost_run(bool json)
+int main(int argc, char **argv)
 {
+	static const struct config no_mitigations;
+	bool json = argc > 1 && !strcmp(argv[1], "--json");
 	unsigned int o, seed = 1;
 	int place;
 
-	measuring = 1;
-	config_use(&configs[0]);
+	config = &no_mitigations;
+	boot();
 	for (place = 0; place < COST_PLACES; place++) {
 		fprintf(stderr, "\r%d of %d places", place + 1, COST_PLACES);
 		cost_place(&seed);

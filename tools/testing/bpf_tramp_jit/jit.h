@@ -27,6 +27,7 @@ struct jit_prog {
 	unsigned long long cookie;
 	/* cookies of sites by number, instead of @cookie */
 	struct bpf_tramp_cookies *cookies;
+	void *func;			/* its code */
 };
 
 /* What a trampoline is for */
@@ -81,8 +82,6 @@ extern int nr_refs;
 /* runtime.c: what a body calls */
 unsigned long long runtime_enter(void *prog, void *run_ctx);
 void runtime_exit(void *prog, unsigned long long start, void *run_ctx);
-unsigned int runtime_prog(unsigned long long *ctx, void *insns);
-unsigned int runtime_unguarded(unsigned long long *ctx, void *insns);
 void runtime_missed(void *prog);
 void runtime_resched(void);
 

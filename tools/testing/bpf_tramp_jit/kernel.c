@@ -139,7 +139,7 @@ static struct prog *prog_make(const struct jit_prog *p, int index)
 	prog->prog.call_get_func_ip = p->wants_ip;
 	prog->prog.call_attach_cookie = p->wants_cookie;
 	prog->prog.call_session_cookie = p->wants_session_cookie;
-	prog->prog.bpf_func = (void *)runtime_prog;
+	prog->prog.bpf_func = p->func;
 	prog->link.prog = &prog->prog;
 	prog->node.link = &prog->link;
 	prog->node.cookie = p->cookie;
@@ -149,7 +149,6 @@ static struct prog *prog_make(const struct jit_prog *p, int index)
 	if (p->unguarded) {
 		prog->prog.reentrant = 1;
 		prog->prog.unguarded = 1;
-		prog->prog.bpf_func = (void *)runtime_unguarded;
 		unguarded = index;
 	}
 	prog->active = &active[nr_active++ % NR_REFS];

@@ -3,23 +3,17 @@
  * Test of the trampolines that the JIT makes, on this machine's processor or an
  * emulated one. See README.
  */
+#include <errno.h>
 #include <getopt.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <unistd.h>
 
 #include "test.h"
 
 #include "abi.c"
 #include "site.c"
-#if HAS_COST
-#include "cost.c"
-#else
-static int cost_run(bool json)
-{
-	fprintf(stderr, "costs are measured on x86-64 only\n");
-	return 2;
-}
-#endif
 
 struct seen seen;
 unsigned long target_ret;
@@ -30,7 +24,7 @@ static char test_case[256];
 static u32 nr_tests;
 static u64 nr_calls;
 
-static void __noreturn __printf(3, 4) fail(int line, const char *cond, const char *fmt, ...)
+void __noreturn __printf(3, 4) fail(int line, const char *cond, const char *fmt, ...)
 {
 	va_list ap;
 
@@ -281,8 +275,23 @@ static const struct variant variants[] = {
 	  .shared = true, .site_cookies = true },
 };
 
+static void config_use(const struct config *c)
+{
+	static struct site test_sites[NR_SITES];
+
+	config = c;
+	arch_config();
+	exec_reset();
+	sites_make(test_sites, NR_SITES, false);
+	exec_keep();
+}
+
 static void spec_progs(struct jit_spec *spec, struct variant *v)
 {
+	int i;
+
+	for (i = 0; i < v->nr_progs; i++)
+		v->progs[i].func = v->progs[i].unguarded ? runtime_unguarded : runtime_prog;
 	spec->progs = v->progs;
 	spec->nr_progs = v->nr_progs;
 }
@@ -363,7 +372,7 @@ static void run_variant(const struct variant *variant, const struct model *m, bo
 	if (v.shared)
 		CHECK(!jit_generate(&spec, &image), "no image");
 	if (spec.thunk)
-		thunks_make(&thunks, &image);
+		thunks_make(&thunks, &image, NR_SITES);
 	for (i = 0; i < NR_TARGETS; i++) {
 		if (!v.shared) {
 			spec.func = sites[i].func;
@@ -468,7 +477,7 @@ static void run_switch(const struct variant *from, const struct variant *to, con
 	set.entry = &set.images[0];
 	set.old = set.entry;
 	if (spec.thunk) {
-		thunks_make(&thunks, set.entry);
+		thunks_make(&thunks, set.entry, NR_SITES);
 		set.gate = thunks.gate;
 	}
 	for (i = 0; i < 2; i++)
@@ -563,6 +572,20 @@ static void test_canonical(u32 nr_models)
 	pass();
 }
 
+/*
+ * Costs are those of the kernel's own code, which the tests have stand-ins for: that
+ * is in a program beside this one.
+ */
+static int cost_run(const char *self, bool json)
+{
+	char path[PATH_MAX];
+
+	snprintf(path, sizeof(path), "%s-cost", self);
+	execl(path, path, json ? "--json" : NULL, NULL);
+	fprintf(stderr, "%s: %s; costs are measured on x86-64 only\n", path, strerror(errno));
+	return 2;
+}
+
 static void print_usage(const char *name)
 {
 	printf("usage: %s [--models N] [--seed S] | --cost [--json]\n", name);
@@ -606,7 +629,7 @@ int main(int argc, char **argv)
 		}
 	}
 	if (cost)
-		return cost_run(json);
+		return cost_run(argv[0], json);
 
 	catch_crashes();
 	printf("TAP version 13\n");

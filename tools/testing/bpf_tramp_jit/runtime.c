@@ -18,8 +18,6 @@ int nr_resched;
 long target_refs;
 struct jit_image target_images[NR_TARGETS];
 bool target_in_frame;
-int measuring;
-unsigned long measured_calls;
 static int prog;
 static int prog_has_session_cookie;
 static void *prog_ctx;
@@ -35,119 +33,8 @@ long refs_sum(void)
 	return sum;
 }
 
-/*
- * For measuring: what these do in a kernel with CONFIG_PREEMPT_RCU where no one
- * asks for statistics, with the same calls, memory accesses and branches.
- */
-static struct {
-	unsigned long preempt;
-	unsigned long pinned;
-	unsigned int stats;
-	struct {
-		unsigned short migration;
-		int rcu;
-		int rcu_special;
-		void *run_ctx;
-		void *cpus, *mask;
-	} task;
-	int active;
-	unsigned long count;
-} cpu;
-
-/* of a program, and of an image: found through pointers */
-static int *active = &cpu.active;
-static unsigned long *count = &cpu.count;
-
-/* What is not done here: scheduling, statistics. */
-static noinline void unlikely_case(void)
-{
-	nr_events = EVENTS_MAX + 1;
-}
-
-static noinline void rcu_lock(void)
-{
-	cpu.task.rcu++;
-	barrier();
-}
-
-static noinline void rcu_unlock(void)
-{
-	barrier();
-	if (!--cpu.task.rcu && READ_ONCE(cpu.task.rcu_special))
-		unlikely_case();
-}
-
-static void preempt_off(void)
-{
-	cpu.preempt++;
-	barrier();
-}
-
-static void preempt_on(void)
-{
-	barrier();
-	if (--cpu.preempt)
-		unlikely_case();
-}
-
-static unsigned long long measured_enter(void **run_ctx)
-{
-	if (cpu.task.migration) {
-		cpu.task.migration++;
-	} else {
-		preempt_off();
-		cpu.pinned++;
-		cpu.task.migration = 1;
-		preempt_on();
-	}
-	rcu_lock();
-	*run_ctx = cpu.task.run_ctx;
-	cpu.task.run_ctx = run_ctx;
-	if ((*READ_ONCE(active))++) {
-		unlikely_case();
-		return 0;
-	}
-	if (READ_ONCE(cpu.stats))
-		unlikely_case();
-	return 1;
-}
-
-static void measured_exit(unsigned long long start, void **run_ctx)
-{
-	cpu.task.run_ctx = *run_ctx;
-	if (READ_ONCE(cpu.stats) && start > 1)
-		unlikely_case();
-	(*READ_ONCE(active))--;
-	rcu_unlock();
-	if (cpu.task.migration > 1) {
-		cpu.task.migration--;
-		return;
-	}
-	preempt_off();
-	if (READ_ONCE(cpu.task.cpus) != cpu.task.mask)
-		unlikely_case();
-	cpu.task.migration = 0;
-	cpu.pinned--;
-	preempt_on();
-}
-
-/* percpu_ref_get() and percpu_ref_put(), for images that are not shared */
-static void measured_ref(long nr)
-{
-	unsigned long *ref;
-
-	rcu_lock();
-	ref = READ_ONCE(count);
-	if ((unsigned long)ref & 3)
-		unlikely_case();
-	*ref += nr;
-	rcu_unlock();
-}
-
 FROM_JIT unsigned long long runtime_enter(void *p, void *run_ctx)
 {
-	if (measuring)
-		return measured_enter(run_ctx);
 	from_jit_returns();
 	if (preempt_disabled())
 		nr_events = EVENTS_MAX + 1;
@@ -159,10 +46,6 @@ FROM_JIT unsigned long long runtime_enter(void *p, void *run_ctx)
 
 FROM_JIT void runtime_exit(void *p, unsigned long long start, void *run_ctx)
 {
-	if (measuring) {
-		measured_exit(start, run_ctx);
-		return;
-	}
 	from_jit_returns();
 	if (start != 1 || prog != jit_prog_index(p) || prog_ctx != run_ctx)
 		nr_events = EVENTS_MAX + 1;
@@ -170,20 +53,12 @@ FROM_JIT void runtime_exit(void *p, unsigned long long start, void *run_ctx)
 
 FROM_JIT void __bpf_tramp_enter(void *im)
 {
-	if (measuring) {
-		measured_ref(1);
-		return;
-	}
 	from_jit_returns();
 	++*jit_refs(im);
 }
 
 FROM_JIT void __bpf_tramp_exit(void *im)
 {
-	if (measuring) {
-		measured_ref(-1);
-		return;
-	}
 	from_jit_returns();
 	--*jit_refs(im);
 }
@@ -218,10 +93,6 @@ FROM_JIT unsigned int runtime_prog(unsigned long long *ctx, void *insns)
 {
 	void *running;
 
-	if (measuring) {
-		measured_calls++;
-		return 0;
-	}
 	from_jit_returns();
 	running = jit_light_running();
 	if (running) {

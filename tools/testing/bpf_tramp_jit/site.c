@@ -9,23 +9,15 @@ static void code_written(void *mem, unsigned long size)
 	__builtin___clear_cache(mem, mem + size);
 }
 
-static void sites_make(bool small)
+static void sites_make(struct site *to, unsigned int nr, bool small)
 {
-	unsigned char *mem = exec_alloc_in(config->site, NR_SITES * SITE_SIZE);
+	unsigned char *mem = exec_alloc_in(config->site, nr * SITE_SIZE);
 	unsigned int i;
 
-	for (i = 0; i < NR_SITES; i++)
+	sites = to;
+	for (i = 0; i < nr; i++)
 		site_make(i, mem + i * SITE_SIZE, small);
-	code_written(mem, NR_SITES * SITE_SIZE);
-}
-
-static void config_use(const struct config *c)
-{
-	config = c;
-	arch_config();
-	exec_reset();
-	sites_make(false);
-	exec_keep();
+	code_written(mem, nr * SITE_SIZE);
 }
 
 struct thunks {
@@ -34,15 +26,15 @@ struct thunks {
 };
 
 /* A set's first block of thunks begins with the gate; there may be more blocks. */
-static void thunks_make(struct thunks *thunks, const struct jit_image *image)
+static void thunks_make(struct thunks *thunks, const struct jit_image *image, unsigned int nr)
 {
 	int size = jit_thunk_size();
 
-	thunks->gate = exec_alloc_in(config->gate, (1 + NR_SITES) * size);
+	thunks->gate = exec_alloc_in(config->gate, (1 + nr) * size);
 	if (config->thunk == config->gate)
 		thunks->block = thunks->gate + size;
 	else
-		thunks->block = exec_alloc_in(config->thunk, NR_SITES * size);
+		thunks->block = exec_alloc_in(config->thunk, nr * size);
 	jit_gate_write(thunks->gate, image);
 	code_written(thunks->gate, size);
 }

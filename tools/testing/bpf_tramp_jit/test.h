@@ -22,7 +22,7 @@
 			fail(__LINE__, #cond, fmt, ##__VA_ARGS__);		\
 	} while (0)
 
-static void __noreturn __printf(3, 4) fail(int line, const char *cond, const char *fmt, ...);
+void __noreturn __printf(3, 4) fail(int line, const char *cond, const char *fmt, ...);
 
 /* What all is tested with */
 struct config {
@@ -61,6 +61,7 @@ struct variant {
 	int blocked;			/* 1 + the program that runs already; 0: none */
 };
 
+/* for the tests */
 #define NR_SITES	64
 #define SITE_SIZE	64
 /* numbers of sites do not start at 0, and some are large */
@@ -71,6 +72,7 @@ struct site {
 	unsigned long ip;
 };
 
-static struct site sites[NR_SITES];
+/* Those that are made or called */
+static struct site *sites;
 
 #endif /* _BPF_TRAMP_JIT_TEST_H */

@@ -25,8 +25,6 @@
 #define SITE_JMP	0
 /* Light programs run without calls. */
 #define HAS_LIGHT	1
-/* Most likely this machine is emulated. */
-#define HAS_COST	0
 
 /*
  * Where code is: all reaches the program's own and EXEC_NEAR, EXEC_LOW does not

@@ -21,8 +21,6 @@
 #define SITE_JMP	1
 /* Light programs run without calls. */
 #define HAS_LIGHT	1
-/* Calls of traced functions can be measured. */
-#define HAS_COST	1
 
 /* Where code is: the JIT refers to all of it by 32 bits. */
 enum exec_area {

@@ -37,37 +37,12 @@ static void site_make(unsigned int i, unsigned char *p, bool small)
 	site_reset(i);
 	p += 5;
 	if (small) {
-		memcpy(p, (unsigned char[]){ 0x48, 0x8d, 0x44, 0x37, i, 0xc3 }, 6);
+		memcpy(p, (unsigned char[]){ 0x48, 0x8d, 0x84, 0x37 }, 4);
+		memcpy(p + 4, &i, 4);
+		p[8] = 0xc3;
 		return;
 	}
-	memcpy(p, (unsigned char[]){ 0x41, 0xba, i, 0, 0, 0 }, 6);
+	memcpy(p, (unsigned char[]){ 0x41, 0xba }, 2);
+	memcpy(p + 2, &i, 4);
 	put_insn((unsigned long)p + 6, 0xe9, target);
-}
-
-/* mov esi, ebx; mov edi, i; call func; add rbx, rax */
-#define CALL_SIZE	15
-#define CALLS_SIZE	(2 * 4 + 1 + NR_SITES * CALL_SIZE)
-
-/* A function that calls each of them once, in a place of its own. */
-static void *calls_make(void)
-{
-	/* push rbx; xor ebx, ebx */
-	static const unsigned char begin[] = { 0x53, 0x31, 0xdb };
-	/* mov rax, rbx; pop rbx; ret */
-	static const unsigned char end[] = { 0x48, 0x89, 0xd8, 0x5b, 0xc3 };
-	unsigned char *mem, *p;
-	unsigned int i;
-
-	mem = exec_alloc(CALLS_SIZE);
-	p = mem;
-	memcpy(p, begin, sizeof(begin));
-	p += sizeof(begin);
-	for (i = 0; i < NR_SITES; i++) {
-		memcpy(p, (unsigned char[]){ 0x89, 0xde, 0xbf, i, 0, 0, 0 }, 7);
-		put_insn((unsigned long)p + 7, 0xe8, (void *)sites[i].func);
-		memcpy(p + 12, (unsigned char[]){ 0x48, 0x01, 0xc3 }, 3);
-		p += CALL_SIZE;
-	}
-	memcpy(p, end, sizeof(end));
-	return mem;
 }
