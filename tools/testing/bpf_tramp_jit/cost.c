@@ -32,7 +32,7 @@ static unsigned long cost_calls(const unsigned short *order, int nr)
 	return sum;
 }
 
-/* What calls all functions of the variant that is measured, as the kernel calls most. */
+/* What calls functions of the variant that is measured in turn, as the kernel calls most. */
 static unsigned long (*cost_caller)(void);
 
 static unsigned long cost_own_calls(const unsigned short *order, int nr)
@@ -40,7 +40,7 @@ static unsigned long cost_own_calls(const unsigned short *order, int nr)
 	unsigned long sum = 0;
 	int i;
 
-	for (i = 0; i < nr; i += COST_SITES)
+	for (i = 0; i < nr; i += CALLS_NR)
 		sum += cost_caller();
 	return sum;
 }
@@ -70,9 +70,8 @@ static const struct {
 	unsigned long (*run)(const unsigned short *order, int nr);
 } cost_orders[] = {
 	{ "one function", 1, false, cost_calls },
-	{ "4 in turn", 4, false, cost_calls },
+	{ "4 in turn", 4, false, cost_own_calls },
 	{ "64 in turn", 64, false, cost_own_calls },
-	{ "64, one pointer", 64, false, cost_calls },
 	{ "64 at random", 64, true, cost_calls },
 	{ "one, 8 callers deep", 1, false, cost_deep_calls },
 	{ "64 at random, 8 deep", 64, true, cost_deep_calls },
@@ -123,7 +122,7 @@ static unsigned long cost_hits;
 
 /* Functions of their own for each variant, as a processor remembers branches. */
 static struct site cost_sites[COST_VARIANTS][COST_SITES];
-static void *cost_callers[COST_VARIANTS];
+static void *cost_callers[COST_VARIANTS][ARRAY_SIZE(cost_orders)];
 
 static void cost_variant(enum cost_variant v)
 {
@@ -137,10 +136,13 @@ static void cost_variant(enum cost_variant v)
 	};
 	struct thunks thunks = {};
 	struct jit_image image;
+	unsigned int o;
 	int i;
 
 	sites_make(cost_sites[v], COST_SITES, true);
-	cost_callers[v] = calls_make(COST_SITES);
+	for (o = 0; o < ARRAY_SIZE(cost_orders); o++)
+		if (cost_orders[o].run == cost_own_calls)
+			cost_callers[v][o] = calls_make(cost_orders[o].nr);
 	if (v == COST_NONE)
 		return;
 	if (cookie) {
@@ -195,7 +197,7 @@ static double cost_time(int o, enum cost_variant v, const unsigned short *order)
 	double ns;
 
 	sites = cost_sites[v];
-	cost_caller = cost_callers[v];
+	cost_caller = cost_callers[v][o];
 	WRITE_ONCE(cost_hits, 0);
 	cost_orders[o].run(order, COST_CALLS);
 	ns = cost_now();

@@ -30,9 +30,10 @@ static void *prog_make(unsigned long *hits, unsigned int at)
 
 /* mov esi, ebx; mov edi, i; call func; add rbx, rax */
 #define CALL_SIZE	15
-#define CALLS_SIZE(nr)	(2 * 4 + 1 + (nr) * CALL_SIZE)
+#define CALLS_NR	64
+#define CALLS_SIZE	(2 * 4 + 1 + CALLS_NR * CALL_SIZE)
 
-/* A function that calls each of them once, in a place of its own. */
+/* A function that calls @nr functions in turn: each call is in a place of its own. */
 static void *calls_make(unsigned int nr)
 {
 	/* push rbx; xor ebx, ebx */
@@ -42,14 +43,14 @@ static void *calls_make(unsigned int nr)
 	unsigned char *mem, *p;
 	unsigned int i;
 
-	mem = exec_alloc(CALLS_SIZE(nr));
+	mem = exec_alloc(CALLS_SIZE);
 	p = mem;
 	memcpy(p, begin, sizeof(begin));
 	p += sizeof(begin);
-	for (i = 0; i < nr; i++) {
+	for (i = 0; i < CALLS_NR; i++) {
 		memcpy(p, (unsigned char[]){ 0x89, 0xde, 0xbf }, 3);
 		memcpy(p + 3, &i, 4);
-		put_insn((unsigned long)p + 7, 0xe8, (void *)sites[i].func);
+		put_insn((unsigned long)p + 7, 0xe8, (void *)sites[i % nr].func);
 		memcpy(p + 12, (unsigned char[]){ 0x48, 0x01, 0xc3 }, 3);
 		p += CALL_SIZE;
 	}
