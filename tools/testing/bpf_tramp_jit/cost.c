@@ -15,10 +15,19 @@
 #include "site.c"
 #include "calls.c"
 
-#define COST_SITES	64
-#define COST_CALLS	4096
-#define COST_PLACES	121
+#define COST_SITES_MAX	5000
+#define COST_CALLS_MAX	20000
+#define COST_PLACES_MAX	121
 #define COST_RUNS	12
+
+struct cost_size {
+	int nr;			/* of functions that are made */
+	int calls;		/* in a run */
+	int places;
+};
+
+static const struct cost_size cost_few = { 64, 4096, COST_PLACES_MAX };
+static const struct cost_size cost_many = { COST_SITES_MAX, COST_CALLS_MAX, 15 };
 
 typedef unsigned long (*traced_fn)(unsigned long a, unsigned long b);
 
@@ -65,16 +74,18 @@ static unsigned long cost_deep_calls(const unsigned short *order, int nr)
 
 static const struct {
 	const char *name;
-	int nr;			/* functions */
+	const struct cost_size *size;
+	int nr;			/* functions that are called */
 	bool random;
 	unsigned long (*run)(const unsigned short *order, int nr);
 } cost_orders[] = {
-	{ "one function", 1, false, cost_calls },
-	{ "4 in turn", 4, false, cost_own_calls },
-	{ "64 in turn", 64, false, cost_own_calls },
-	{ "64 at random", 64, true, cost_calls },
-	{ "one, 8 callers deep", 1, false, cost_deep_calls },
-	{ "64 at random, 8 deep", 64, true, cost_deep_calls },
+	{ "one function", &cost_few, 1, false, cost_calls },
+	{ "4 in turn", &cost_few, 4, false, cost_own_calls },
+	{ "64 in turn", &cost_few, 64, false, cost_own_calls },
+	{ "64 at random", &cost_few, 64, true, cost_calls },
+	{ "one, 8 callers deep", &cost_few, 1, false, cost_deep_calls },
+	{ "64 at random, 8 deep", &cost_few, 64, true, cost_deep_calls },
+	{ "5000 at random", &cost_many, COST_SITES_MAX, true, cost_calls },
 };
 
 enum cost_variant {
@@ -121,10 +132,10 @@ static void *cost_prog;
 static unsigned long cost_hits;
 
 /* Functions of their own for each variant, as a processor remembers branches. */
-static struct site cost_sites[COST_VARIANTS][COST_SITES];
+static struct site cost_sites[COST_VARIANTS][COST_SITES_MAX];
 static void *cost_callers[COST_VARIANTS][ARRAY_SIZE(cost_orders)];
 
-static void cost_variant(enum cost_variant v)
+static void cost_variant(enum cost_variant v, int nr)
 {
 	bool shared = v != COST_FENTRY && v != COST_FEXIT;
 	bool cookie = v == COST_FENTRY_COOKIE || v == COST_FEXIT_COOKIE;
@@ -139,7 +150,7 @@ static void cost_variant(enum cost_variant v)
 	unsigned int o;
 	int i;
 
-	sites_make(cost_sites[v], COST_SITES, true);
+	sites_make(cost_sites[v], nr, true);
 	for (o = 0; o < ARRAY_SIZE(cost_orders); o++)
 		if (cost_orders[o].run == cost_own_calls)
 			cost_callers[v][o] = calls_make(cost_orders[o].nr);
@@ -147,9 +158,9 @@ static void cost_variant(enum cost_variant v)
 		return;
 	if (cookie) {
 		prog.wants_cookie = 1;
-		prog.cookies = jit_cookies(SITE_NR(0), COST_SITES);
+		prog.cookies = jit_cookies(SITE_NR(0), nr);
 	}
-	for (i = 0; i < COST_SITES; i++) {
+	for (i = 0; i < nr; i++) {
 		if (!shared)
 			spec.func = sites[i].func;
 		if ((!shared || !i) && jit_generate(&spec, &image)) {
@@ -157,7 +168,7 @@ static void cost_variant(enum cost_variant v)
 			exit(2);
 		}
 		if (spec.thunk && !thunks.gate)
-			thunks_make(&thunks, &image, COST_SITES);
+			thunks_make(&thunks, &image, nr);
 		if (spec.thunk)
 			site_patch(i, thunk_make(&thunks, v >= COST_FEXIT, i), v >= COST_FEXIT);
 		else
@@ -166,7 +177,7 @@ static void cost_variant(enum cost_variant v)
 }
 
 /* All variants in one place, in random order */
-static void cost_place(unsigned int *seed)
+static void cost_place(unsigned int *seed, int nr)
 {
 	enum cost_variant order[COST_VARIANTS] = {};
 	int i, with;
@@ -179,7 +190,7 @@ static void cost_place(unsigned int *seed)
 		order[with] = i;
 	}
 	for (i = 0; i < COST_VARIANTS; i++)
-		cost_variant(order[i]);
+		cost_variant(order[i], nr);
 }
 
 static double cost_now(void)
@@ -193,35 +204,36 @@ static double cost_now(void)
 /* ns a call, once all that it needs was in use */
 static double cost_time(int o, enum cost_variant v, const unsigned short *order)
 {
-	unsigned long hits = v == COST_NONE ? 0 : 3 * COST_CALLS;
+	int nr = cost_orders[o].size->calls;
+	unsigned long hits = v == COST_NONE ? 0 : 3 * nr;
 	double ns;
 
 	sites = cost_sites[v];
 	cost_caller = cost_callers[v][o];
 	WRITE_ONCE(cost_hits, 0);
-	cost_orders[o].run(order, COST_CALLS);
+	cost_orders[o].run(order, nr);
 	ns = cost_now();
-	asm volatile("" : : "r"(cost_orders[o].run(order, COST_CALLS)));
-	asm volatile("" : : "r"(cost_orders[o].run(order, COST_CALLS)));
+	asm volatile("" : : "r"(cost_orders[o].run(order, nr)));
+	asm volatile("" : : "r"(cost_orders[o].run(order, nr)));
 	ns = cost_now() - ns;
 	if (READ_ONCE(cost_hits) != hits) {
 		fprintf(stderr, "%s: the program has run %lu times instead of %lu\n",
 			cost_names[v], cost_hits, hits);
 		exit(2);
 	}
-	return ns / 2 / COST_CALLS;
+	return ns / 2 / nr;
 }
 
-static double cost_best[ARRAY_SIZE(cost_orders)][COST_VARIANTS][COST_PLACES];
+static double cost_best[ARRAY_SIZE(cost_orders)][COST_VARIANTS][COST_PLACES_MAX];
 
 static void cost_measure(int o, int place)
 {
-	static unsigned short order[COST_CALLS];
+	static unsigned short order[COST_CALLS_MAX];
 	double ns, *best;
 	int v, i;
 
 	srand(1);
-	for (i = 0; i < COST_CALLS; i++)
+	for (i = 0; i < cost_orders[o].size->calls; i++)
 		order[i] = (cost_orders[o].random ? rand() : i) % cost_orders[o].nr;
 	for (i = 0; i < COST_RUNS * COST_VARIANTS; i++) {
 		v = i % COST_VARIANTS;
@@ -249,16 +261,16 @@ static double cost_median(double *v, int nr)
 static double cost_of(int o, enum cost_variant v, double *ratio)
 {
 	enum cost_variant base = v < COST_FEXIT ? COST_FENTRY : COST_FEXIT;
-	double ns[COST_PLACES], ratios[COST_PLACES], none;
-	int i;
+	double ns[COST_PLACES_MAX], ratios[COST_PLACES_MAX], none;
+	int i, places = cost_orders[o].size->places;
 
-	for (i = 0; i < COST_PLACES; i++) {
+	for (i = 0; i < places; i++) {
 		none = cost_best[o][COST_NONE][i];
 		ns[i] = cost_best[o][v][i] - none;
 		ratios[i] = ns[i] / (cost_best[o][base][i] - none);
 	}
-	*ratio = cost_median(ratios, COST_PLACES);
-	return cost_median(ns, COST_PLACES);
+	*ratio = cost_median(ratios, places);
+	return cost_median(ns, places);
 }
 
 static void cost_print(bool json)
@@ -314,22 +326,34 @@ static int cost_check(void)
 	return ret;
 }
 
+static void cost_run(const struct cost_size *size)
+{
+	unsigned int o, seed = 1;
+	int place;
+
+	for (place = 0; place < size->places; place++) {
+		fprintf(stderr, "\r%d functions, %d of %d places ", size->nr, place + 1,
+			size->places);
+		/* there is no room for many functions in all places */
+		if (size == &cost_many)
+			exec_reset();
+		cost_place(&seed, size->nr);
+		for (o = 0; o < ARRAY_SIZE(cost_orders); o++)
+			if (cost_orders[o].size == size)
+				cost_measure(o, place);
+	}
+	fprintf(stderr, "\n");
+}
+
 int main(int argc, char **argv)
 {
 	static const struct config no_mitigations;
 	bool json = argc > 1 && !strcmp(argv[1], "--json");
-	unsigned int o, seed = 1;
-	int place;
 
 	config = &no_mitigations;
 	boot();
-	for (place = 0; place < COST_PLACES; place++) {
-		fprintf(stderr, "\r%d of %d places", place + 1, COST_PLACES);
-		cost_place(&seed);
-		for (o = 0; o < ARRAY_SIZE(cost_orders); o++)
-			cost_measure(o, place);
-	}
-	fprintf(stderr, "\n");
+	cost_run(&cost_few);
+	cost_run(&cost_many);
 	cost_print(json);
 	return cost_check();
 }

@@ -25,6 +25,8 @@ void *exec_alloc_in(enum exec_area area, unsigned long size)
 			perror("mmap");
 			exit(2);
 		}
+		/* in huge pages, as the kernel has its code */
+		madvise(a->mem, EXEC_SIZE, MADV_HUGEPAGE);
 		a->keep = a->mem;
 		a->at = a->mem;
 	}
