@@ -17,15 +17,19 @@ enum jit_attach {
 	JIT_FSESSION,
 };
 
+/* The address of the data that go with a cookie */
+#define JIT_DATA(cookie)	(~(cookie))
+
 struct jit_prog {
 	enum jit_attach attach;
 	int wants_ip;
 	int wants_cookie;
+	int wants_data;
 	int wants_session_cookie;
 	int light;
 	int unguarded;			/* the only one: it is told by its code */
 	unsigned long long cookie;
-	/* cookies of sites by number, instead of @cookie */
+	/* cookies and data of sites by number, instead of @cookie and JIT_DATA() of it */
 	struct bpf_tramp_cookies *cookies;
 	void *func;			/* its code */
 };
@@ -65,7 +69,8 @@ void jit_gate_switch(void *gate, const struct jit_image *image);
 void jit_thunk_write(void *thunk, void *gate, int call_orig, unsigned long ip,
 		     unsigned long func, unsigned int nr);
 struct bpf_tramp_cookies *jit_cookies(unsigned int first, unsigned int nr);
-unsigned long long *jit_cookie(struct bpf_tramp_cookies *cookies, unsigned int nr);
+void jit_cookie_set(struct bpf_tramp_cookies *cookies, unsigned int nr,
+		    unsigned long long cookie);
 int jit_prog_index(void *prog);
 int jit_prog_has_session_cookie(void *prog);
 void jit_reset(void);

@@ -138,11 +138,13 @@ static struct prog *prog_make(const struct jit_prog *p, int index)
 	prog->prog.jited = 1;
 	prog->prog.call_get_func_ip = p->wants_ip;
 	prog->prog.call_attach_cookie = p->wants_cookie;
+	prog->prog.call_attach_data = p->wants_data;
 	prog->prog.call_session_cookie = p->wants_session_cookie;
 	prog->prog.bpf_func = p->func;
 	prog->link.prog = &prog->prog;
 	prog->node.link = &prog->link;
 	prog->node.cookie = p->cookie;
+	prog->node.data = JIT_DATA(p->cookie);
 	prog->node.cookies = p->cookies;
 	prog->fexit = prog->node;
 	prog->prog.light = p->light;
@@ -312,15 +314,17 @@ struct bpf_tramp_cookies *jit_cookies(unsigned int first, unsigned int nr)
 {
 	struct bpf_tramp_cookies *cookies;
 
-	cookies = exec_alloc(struct_size(cookies, own, nr));
+	cookies = exec_alloc(struct_size(cookies, own, 2 * nr));
 	cookies->cookie = cookies->own;
+	cookies->data = cookies->own + nr;
 	cookies->first = first;
 	return cookies;
 }
 
-unsigned long long *jit_cookie(struct bpf_tramp_cookies *cookies, unsigned int nr)
+void jit_cookie_set(struct bpf_tramp_cookies *cookies, unsigned int nr, unsigned long long cookie)
 {
-	return &cookies->cookie[nr - cookies->first];
+	cookies->cookie[nr - cookies->first] = cookie;
+	cookies->data[nr - cookies->first] = JIT_DATA(cookie);
 }
 
 /*

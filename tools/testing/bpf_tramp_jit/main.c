@@ -154,6 +154,9 @@ static void check_event(const struct event *e, const struct jit_prog *p, int nr,
 		CHECK(e->ip == ip, "ip %lx instead of %lx", e->ip, ip);
 	if (p->wants_cookie)
 		CHECK(e->cookie == cookie, "cookie %lx instead of %lx", e->cookie, cookie);
+	if (p->wants_data)
+		CHECK(e->data == JIT_DATA(cookie), "data at %lx instead of %lx", e->data,
+		      JIT_DATA(cookie));
 	if (p->attach == JIT_FSESSION)
 		CHECK(e->is_return == is_return, "is_return %d", e->is_return);
 	if (p->attach == JIT_FSESSION && !is_return)
@@ -226,7 +229,7 @@ static void check_call(const struct variant *v, const struct model *m, u32 fn, u
  * Variants
  */
 
-#define ALL_WANTS	.wants_ip = 1, .wants_cookie = 1
+#define ALL_WANTS	.wants_ip = 1, .wants_cookie = 1, .wants_data = 1
 
 static const struct variant variants[] = {
 	{ "dedicated, fentry", 2, { { JIT_FENTRY, ALL_WANTS, .cookie = COOKIE }, { JIT_FENTRY } } },
@@ -239,7 +242,7 @@ static const struct variant variants[] = {
 	{ "shared, fentry", 3,
 	  { { JIT_FENTRY, ALL_WANTS, .cookie = COOKIE }, { JIT_FENTRY }, { JIT_FENTRY } },
 	  .shared = true },
-	{ "shared, fentry with cookies", 2, { { JIT_FENTRY, ALL_WANTS }, { JIT_FENTRY } },
+	{ "shared, fentry with cookies", 2, { { JIT_FENTRY, .wants_cookie = 1 }, { JIT_FENTRY } },
 	  .shared = true, .site_cookies = true },
 	{ "shared, fexit that asks for nothing", 1, { { JIT_FEXIT } },
 	  .shared = true, .calls_orig = true },
@@ -273,6 +276,8 @@ static const struct variant variants[] = {
 	{ "shared, fentry, some with cookies", 4,
 	  { { JIT_FENTRY }, { JIT_FENTRY, ALL_WANTS }, { JIT_FENTRY }, { JIT_FENTRY, ALL_WANTS } },
 	  .shared = true, .site_cookies = true },
+	{ "shared, fentry with data", 2, { { JIT_FENTRY, .wants_data = 1 }, { JIT_FENTRY } },
+	  .shared = true, .site_cookies = true },
 };
 
 static void config_use(const struct config *c)
@@ -302,9 +307,9 @@ static void variant_cookies(struct variant *v)
 	u32 i;
 
 	for (i = 0; i < NR_SITES; i++)
-		*jit_cookie(cookies, SITE_NR(i)) = COOKIE + i;
+		jit_cookie_set(cookies, SITE_NR(i), COOKIE + i);
 	for (i = 0; i < (u32)v->nr_progs; i++)
-		if (v->progs[i].wants_cookie)
+		if (v->progs[i].wants_cookie || v->progs[i].wants_data)
 			v->progs[i].cookies = cookies;
 }
 

@@ -75,6 +75,7 @@ static void run_prog(unsigned long long *ctx)
 	memset(e, 0, sizeof(*e));
 	e->prog = prog;
 	e->cookie = ctx[-3];
+	e->data = ctx[-4];
 	e->nr_args = ctx[-1] & 0xff;
 	e->is_return = ctx[-1] >> 63;
 	/* those without find what was left by others */

@@ -14,6 +14,7 @@ struct event {
 	unsigned long ip;
 	unsigned long ret;
 	unsigned long cookie;
+	unsigned long data;
 	unsigned long session_cookie;
 	unsigned long args[ARG_SLOTS_MAX];
 };
