@@ -6,6 +6,8 @@
 # bench.sh bars: only what the project promises, as a test.
 # bench.sh overlap: many links that overlap, at random and by patterns, by instruction
 # count, with bars.
+# bench.sh latency: how late tasks wake up while a program counts all calls, with a bar;
+# needs rt-tests. ICOUNT=0: by the clock.
 set -euo pipefail
 # shellcheck source=lib.sh
 . "$(dirname "$0")/lib.sh"
@@ -107,6 +109,20 @@ overlap_by_instructions() {
 	on_kernel "$1" patterns overlap --patterns --unit instructions
 }
 
+# Three runs of each kernel in turn. Where the clock counts instructions, what else
+# runs on this machine does not delay anybody.
+measure_latency() {
+	local -x ICOUNT=${ICOUNT:-1}
+	local run unit=instructions
+
+	[ "$ICOUNT" != 0 ] || unit=ns
+	for run in 1 2 3; do
+		msg "measuring how late tasks wake up, run $run of 3: ${KERNELS[*]} ..."
+		one_by_one on_kernel "latency$run" latency --unit "$unit" "$@"
+		keep "latency$run" "latency$run"
+	done
+}
+
 compare() {
 	compare_results "--json=$RESULTS/bench.json" "--fexit=$RESULTS/fexit.json" \
 		"--pattern=$RESULTS/pattern.json" "--others=$RESULTS/others.json" \
@@ -116,6 +132,10 @@ compare() {
 main() {
 	local repeat=1
 
+	if [ "${1:-}" = latency ]; then
+		x86_only "$1"
+		"$WORKSHOP/deps.sh" latency
+	fi
 	export TIMEOUT=${TIMEOUT:-3600}
 	get_kernels base patched
 	build_mfentry
@@ -144,7 +164,12 @@ main() {
 		keep patterns patterns
 		compare_results --bars overlap patterns
 		;;
-	*) die "usage: bench.sh [bars|overlap]" ;;
+	latency)
+		# shellcheck disable=SC2086 # arguments are words
+		measure_latency ${ARGS:-}
+		compare_results --bars "--json=$RESULTS/latency.json" latency{1,2,3}
+		;;
+	*) die "usage: bench.sh [bars|overlap|latency]" ;;
 	esac
 }
 

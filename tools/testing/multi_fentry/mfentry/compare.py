@@ -53,6 +53,10 @@ MAX_COOKIE = {"x86_64": 5, "aarch64": 12}
 MAX_MISSED = 0.1
 # fexit.multi, and fentry.multi where there is no base. Bytes a function.
 MAX_MEMORY = 250
+# How late a task wakes beside a program on all functions, times base: all but one in a
+# thousand, the median of the runs.
+MAX_LATENCY = 1.2
+LATENCY_PERCENT = 99.9
 # By a pattern, times what opening, loading and attaching to ids takes.
 MAX_PATTERN = 1.5
 # Thunks of fexit.multi are in memory that the kernel keeps for BPF programs' code,
@@ -188,6 +192,47 @@ def hit_table(base, patched):
 def missed(counted, misses):
     """Calls that are not counted, in percent of all."""
     return 100 * misses / (counted + misses) if misses else 0
+
+
+def histogram(result):
+    """Wakeups by their latency in microseconds, of all of cyclictest's threads."""
+    wakeups = {}
+    for thread in result["thread"].values():
+        for late, count in thread["histogram"].items():
+            wakeups[int(late)] = wakeups.get(int(late), 0) + count
+        missing = thread["cycles"] - sum(thread["histogram"].values())
+        wakeups[thread["max"]] = wakeups.get(thread["max"], 0) + missing
+    return wakeups
+
+
+def percentile(result, percent):
+    """The least latency that so many wakeups are within."""
+    wakeups = histogram(result)
+    left = sum(wakeups.values()) * percent / 100
+    for late in sorted(wakeups):
+        left -= wakeups[late]
+        if left <= 0:
+            break
+    return late
+
+
+def median(values):
+    return sorted(values)[len(values) // 2]
+
+
+def latency_table(runs):
+    rows = [["wakeups within", "50 %", "99 %", f"{LATENCY_PERCENT} %", "all"]]
+    for which in (0, 1):
+        for name, text in (("alone", "nothing attached"), ("beside", "a program on all functions")):
+            for i, run in enumerate(runs):
+                cells = [number(percentile(run[which][name], p))
+                         for p in (50, 99, LATENCY_PERCENT, 100)]
+                rows.append([f"{('base', 'patched')[which]}, {text}, run {i + 1}"] + cells)
+    run = runs[0][1]
+    unit = ", of 1,000 instructions each" if run["unit"] == "instructions" else ""
+    print(f"cyclictest beside a load, microseconds{unit}; the program counts the calls of "
+          f"{number(run['functions'])} functions")
+    table(rows)
 
 
 def demo_table(base, patched, alone):
@@ -373,6 +418,14 @@ def check_overlap(checks, base, patched):
                    "what they took", MAX_OVERLAP_LEFT, 3)
 
 
+def check_latency(checks, runs):
+    late = [median([percentile(run["beside"], LATENCY_PERCENT) for run in kernel])
+            for kernel in zip(*runs)]
+    checks.at_most(f"{LATENCY_PERCENT} of 100 wakeups beside a program on "
+                   f"{number(runs[0][1]['functions'])} functions",
+                   late[1] / late[0], "base", MAX_LATENCY)
+
+
 def check_hit(checks, base, patched):
     b, p = hits(base), hits(patched)
     # Half an instruction: the clock may be calibrated a little off. Where base
@@ -446,7 +499,9 @@ def load_pairs(files):
             fail(f"{base_path} and {patched_path}: not the same measurement")
         if kind == "bench" and unit == "instructions":
             kind = "icount"
-        if kind not in ("demo", "bench", "icount", "hit", "overlap", "patterns"):
+        if kind == "latency":
+            kind += f" {len(pairs) + 1}"
+        elif kind not in ("demo", "bench", "icount", "hit", "overlap", "patterns"):
             fail(f"{base_path}: nothing to compare in results of mfentry {kind}")
         if kind in pairs:
             fail(f"{base_path}: a second pair of {kind}")
@@ -500,11 +555,17 @@ def overlap_table(base, patched, alone):
     table(rows, alone)
 
 
+def latency_runs(pairs):
+    return [pair for name, pair in sorted(pairs.items()) if name.startswith("latency ")]
+
+
 def show(pairs, alone):
     if "demo" in pairs:
         demo_table(*pairs["demo"], alone)
     for name in sorted(pairs.keys() & {"overlap", "patterns"}):
         overlap_table(*pairs[name], alone)
+    if latency_runs(pairs):
+        latency_table(latency_runs(pairs))
     if "bench" in pairs:
         bench_tables(*pairs["bench"], "by the clock", False, alone)
         memory_table(*pairs["bench"], alone)
@@ -517,13 +578,15 @@ def show(pairs, alone):
 
 
 def check(pairs, args, fexit, pattern, others):
-    """All bars, whatever was measured; demo and overlap have bars of their own."""
+    """All bars, whatever was measured; those without bench have bars of their own."""
     checks = Checks(args.alone)
     if "demo" in pairs:
         check_demo(checks, *pairs["demo"])
     for name in sorted(pairs.keys() & {"overlap", "patterns"}):
         check_overlap(checks, *pairs[name])
-    if set(pairs) - {"demo", "overlap", "patterns"}:
+    if latency_runs(pairs):
+        check_latency(checks, latency_runs(pairs))
+    elif set(pairs) - {"demo", "overlap", "patterns"}:
         for name, function in (("bench", check_bench), ("icount", check_icount),
                                ("hit", check_hit)):
             if name in pairs:

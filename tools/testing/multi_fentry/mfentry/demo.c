@@ -38,7 +38,14 @@ static __u64 missed_calls(const struct bpf_program *prog)
 	return info.recursion_misses;
 }
 
-static const __u64 *map_counts(struct mfentry_bpf *skel)
+/**
+ * map_counts - the counts of count_calls()
+ * @skel: the programs, loaded for the functions that are counted
+ *
+ * Return: bpf_map__max_entries() counts, which change while the program runs; an error
+ * ends the program.
+ */
+const __u64 *map_counts(struct mfentry_bpf *skel)
 {
 	size_t size = bpf_map__max_entries(skel->maps.calls) * sizeof(__u64);
 	const __u64 *p;

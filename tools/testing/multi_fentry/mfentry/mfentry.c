@@ -34,6 +34,8 @@ static const char usage[] =
 "    --no-second       no second program on the same functions\n"
 "    --no-split        no second program on 10,000 of all functions\n"
 "  hit     cost of a call of a traced function\n"
+"  latency how late tasks wake up while a program counts all calls, by cyclictest\n"
+"    --repeat R        of so many wakeups (10000)\n"
 "  others  how long single programs wait while links to all functions come and go\n"
 "    --repeat R        so many times (100)\n"
 "  overlap cost of 24 links to 2,000 functions each, at random\n"
@@ -398,6 +400,7 @@ static const struct {
 	{ "demo", cmd_demo },
 	{ "bench", cmd_bench },
 	{ "hit", cmd_hit },
+	{ "latency", cmd_latency },
 	{ "others", cmd_others },
 	{ "overlap", cmd_overlap },
 	{ "pattern", cmd_pattern },

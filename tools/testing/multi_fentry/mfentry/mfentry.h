@@ -34,7 +34,7 @@ struct options {
 	bool no_second;		/* bench: no second program on the same functions */
 	bool no_split;		/* bench: no second program on some of them */
 	const char *unit;	/* what a nanosecond of this guest stands for */
-	int repeat;		/* bench: 0 chooses by the number of functions */
+	int repeat;		/* 0: as many as the subcommand chooses */
 	int seconds;
 	int top;
 };
@@ -83,6 +83,9 @@ void detach_tidily(struct bpf_link **links, int cnt, struct mfentry_bpf *skel,
 const struct bpf_program *first_program(const struct mfentry_bpf *skel);
 const struct bpf_program *second_program(const struct mfentry_bpf *skel);
 
+/* demo.c: what count_calls() has counted */
+const __u64 *map_counts(struct mfentry_bpf *skel);
+
 /* mem.c: the kernel's memory */
 struct mem {
 	__s64 total;		/* sum of the next five, in bytes */
@@ -110,6 +113,7 @@ void load_stop(void);
 void cmd_demo(void);
 void cmd_bench(void);
 void cmd_hit(void);
+void cmd_latency(void);
 void cmd_others(void);
 void cmd_overlap(void);
 void cmd_pattern(void);
