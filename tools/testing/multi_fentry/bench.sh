@@ -8,6 +8,8 @@
 # count, with bars.
 # bench.sh latency: how late tasks wake up while a program counts all calls, with a bar;
 # needs rt-tests. ICOUNT=0: by the clock.
+# bench.sh triggers: the selftests' own benchmarks of a hit, by instruction count, with
+# a bar.
 set -euo pipefail
 # shellcheck source=lib.sh
 . "$(dirname "$0")/lib.sh"
@@ -123,6 +125,43 @@ measure_latency() {
 	done
 }
 
+# What the selftests' bench calls trig-<name>.
+TRIGGERS=(kernel-count rawtp tp fentry fentry-multi fentry-multi-all fexit fexit-multi
+	fexit-multi-all fsession-multi fsession-multi-all kprobe-multi kretprobe-multi)
+
+# In the guest: a line "<name> <million hits a second>" for each that works there, of
+# its best second. In others the kernel frees what the benchmark before it used.
+bench_triggers() {
+	local name hits
+
+	for name; do
+		hits=$(./bench -w1 -d3 -a -p1 --trig-batch-iters 1000 "trig-$name" |
+			sed -nE 's/^Iter .* hits +([0-9.]+)M.*/\1/p' | sort -n | tail -n 1)
+		[ -z "$hits" ] || echo "$name $hits"
+	done
+}
+
+# One bench on both kernels.
+triggers_by_instructions() {
+	local -x ICOUNT=1
+
+	guest_run "$1" triggers bash -c "cd $BENCHMARKS; $(declare -f bench_triggers); "'bench_triggers "$@"' \
+		bash "${TRIGGERS[@]}" >"$LOGS/triggers-$1$TAG.log"
+	{
+		echo "{\"kind\": \"triggers\", \"unit\": \"instructions\", \"machine\": \"$ARCH\", \"hits\": {"
+		sed -E 's/(.*) (.*)/"\1": \2,/; $s/,$//' "$LOGS/triggers-$1$TAG.log"
+		echo "}}"
+	} >"$BUILD/vm-out/triggers-$1$TAG/triggers.json"
+}
+
+triggers() {
+	BENCHMARKS=$("$WORKSHOP/selftests-build.sh" patched bench)
+	msg "running ${#TRIGGERS[@]} benchmarks of the selftests on: ${KERNELS[*]} ..."
+	side_by_side triggers_by_instructions
+	keep triggers triggers
+	compare_results --bars "--json=$RESULTS/triggers.json" triggers
+}
+
 compare() {
 	compare_results "--json=$RESULTS/bench.json" "--fexit=$RESULTS/fexit.json" \
 		"--pattern=$RESULTS/pattern.json" "--others=$RESULTS/others.json" \
@@ -132,12 +171,16 @@ compare() {
 main() {
 	local repeat=1
 
-	if [ "${1:-}" = latency ]; then
-		x86_only "$1"
-		"$WORKSHOP/deps.sh" latency
-	fi
+	case ${1:-} in
+	latency) x86_only "$1"; "$WORKSHOP/deps.sh" latency ;;
+	triggers) x86_only "$1" ;;
+	esac
 	export TIMEOUT=${TIMEOUT:-3600}
 	get_kernels base patched
+	if [ "${1:-}" = triggers ]; then
+		triggers
+		return
+	fi
 	build_mfentry
 	[ "${1:-}" != overlap ] || LIST=(--fexit)
 	common_functions
@@ -169,7 +212,7 @@ main() {
 		measure_latency ${ARGS:-}
 		compare_results --bars "--json=$RESULTS/latency.json" latency{1,2,3}
 		;;
-	*) die "usage: bench.sh [bars|overlap|latency]" ;;
+	*) die "usage: bench.sh [bars|overlap|latency|triggers]" ;;
 	esac
 }
 

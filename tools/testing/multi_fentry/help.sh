@@ -11,7 +11,7 @@ make unit       the set engine's and the JIT's tests in user space (seconds, onc
 make vm         boot the patched kernel: a shell, or RUN='command'
 make bench      attach, detach, memory: patched, base and other tracers in one run;
                 a call of a traced function on this machine's processor; bench.sh
-                overlap and bench.sh latency measure more
+                overlap, latency and triggers measure more
 make selftests  the kernel's selftests of trampolines, base and patched side by side
 make series     the patches for `git am`, in build/series
 make tree       the patched kernel tree, built, in build/linux

@@ -34,17 +34,20 @@ get_kernels() {
 	done
 }
 
-# mfentry_run <base|patched> <name> <arguments ...>: run it in a guest; what it
-# writes to $OUT stays in build/vm-out/<name>-<base|patched>.
-mfentry_run() {
+# guest_run <base|patched> <name> <command ...>: run it in a guest; what it writes to
+# $OUT stays in build/vm-out/<name>-<base|patched>.
+guest_run() {
 	local which=$1 name=$2-$1$TAG base=
 
 	shift 2
 	[ "$which" = patched ] || base=1
 	rm -rf "$BUILD/vm-out/$name"
 	BASE=$base "$WORKSHOP/vm.sh" --name "$name" \
-		--kernel "${KERNEL_OF[$which]}/$IMAGE" -- "$MFENTRY" "$@"
+		--kernel "${KERNEL_OF[$which]}/$IMAGE" -- "$@"
 }
+
+# mfentry_run <base|patched> <name> <arguments ...>
+mfentry_run() { guest_run "$1" "$2" "$MFENTRY" "${@:3}"; }
 
 # keep <name> <file>: results of the kernels to build/results, for comparing.
 keep() {

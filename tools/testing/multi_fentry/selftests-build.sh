@@ -3,6 +3,7 @@
 # selftests-build.sh base|patched: print the cache entry that holds test_progs
 # with the tests that concern trampolines; build it when there is none. ARCH=arm64:
 # built for another architecture, with the headers and libraries of sysroot.sh.
+# selftests-build.sh base|patched bench: the same of the benchmarks.
 #
 # The whole of test_progs takes half an hour to build. A copy of its directory
 # that is pruned to the tests named, with all around it symbolic links to the
@@ -24,6 +25,7 @@ series_tests() {
 }
 
 tests_of() {
+	[ "$WHAT" = test_progs ] || return 0
 	{
 		listed_tests
 		[ "$1" = base ] || series_tests
@@ -69,7 +71,7 @@ make_words() {
 
 # Names, without suffix, of the skeletons and objects that the kept C files use.
 used_objects() {
-	grep -hoE '"[./]*[A-Za-z0-9_]+\.((l|sub)?skel\.h|bpf\.o)"' "$1"/*.[ch] "$1"/prog_tests/*.c |
+	grep -hoE '"[./]*[A-Za-z0-9_]+\.((l|sub)?skel\.h|bpf\.o)"' "$1"/*.[ch] "$1/$SOURCES"/*.c |
 		sed -E 's/^"[.\/]*//; s/\..*//' | sort -u
 }
 
@@ -95,6 +97,11 @@ prune() {
 	mkdir -p "$to/prog_tests" "$to/progs"
 	cp -p "$from"/prog_tests/*.h "$to/prog_tests/"
 	cp -p "$from"/progs/*.h "$to/progs/"
+	if [ "$WHAT" = bench ]; then
+		cp -rp "$from/$SOURCES" "$to/"
+		# the Makefile fails where there is none
+		: >"$to/prog_tests/none.c"
+	fi
 	while read -r t; do
 		[ -e "$from/prog_tests/$t.c" ] || die "there is no selftest prog_tests/$t.c"
 		cp -p "$from/prog_tests/$t.c" "$to/prog_tests/"
@@ -130,7 +137,7 @@ run_make() {
 	local dir=$1 kernel=$2 CLANG=clang-$CLANG_VERSION CC="ccache ${CROSS}gcc" VARS=()
 
 	cross_vars
-	make -C "$dir" -j"$JOBS" test_progs "${VARS[@]}" \
+	make -C "$dir" -j"$JOBS" "$WHAT" "${VARS[@]}" \
 		BPF_STRICT_BUILD=0 SKIP_DOCS=1 SKIP_LLVM=1 \
 		CLANG="$CLANG" LLC="llc-$CLANG_VERSION" \
 		LLVM_STRIP="llvm-strip-$CLANG_VERSION" OBJCOPY="${CROSS}objcopy" \
@@ -146,14 +153,15 @@ run_make() {
 check_built() {
 	local which=$1 dir=$2 t
 
+	[ -x "$dir/$WHAT" ] || die "$WHAT did not build for $which; see build/log/$NAME.log"
 	while read -r t; do
 		[ -e "$dir/$t.test.o" ] ||
-			die "the selftest $t did not compile for $which; see build/log/selftests-$which$TAG.log"
+			die "the selftest $t did not compile for $which; see build/log/$NAME.log"
 	done < <(tests_of "$which")
 }
 
 build() {
-	local which=$1 kernel=$2 farm=$BUILD/selftests-$1$TAG tree
+	local which=$1 kernel=$2 farm=$BUILD/$NAME tree
 
 	tree=$BUILD/$SERIES_TREE
 	[ "$which" = patched ] || tree=$BUILD/base
@@ -168,20 +176,20 @@ build() {
 	link_but "$tree/tools/testing" "$farm/tools/testing" selftests
 	link_but "$tree/tools/testing/selftests" "$farm/tools/testing/selftests" bpf
 	prune "$tree/$BPF" "$farm/$BPF" "$which"
-	msg "building the $which selftests${TAG:+ for $ARCH} ..."
-	quietly "selftests-$which$TAG" run_make "$farm/$BPF" "$kernel" ||
-		die "the $which selftests did not build; see build/log/selftests-$which$TAG.log"
+	msg "building the $which selftests' $WHAT${TAG:+ for $ARCH} ..."
+	quietly "$NAME" run_make "$farm/$BPF" "$kernel" ||
+		die "the $which selftests' $WHAT did not build; see build/log/$NAME.log"
 	check_built "$which" "$farm/$BPF"
 }
 
 store() {
-	local dir=$BUILD/selftests-$1$TAG/$BPF tmp=$2.tmp.$$ f
+	local dir=$BUILD/$NAME/$BPF tmp=$2.tmp.$$ f
 
 	mkdir -p "$(dirname "$2")"
 	need_space "$CACHE" 500 "the selftests' cache"
 	rm -rf "$tmp"
 	mkdir "$tmp"
-	for f in test_progs urandom_read liburandom_read.so uprobe_multi sign-file \
+	for f in "$WHAT" urandom_read liburandom_read.so uprobe_multi sign-file \
 		ima_setup.sh verify_sig_setup.sh bpftool; do
 		[ ! -e "$dir/$f" ] || cp -L "$dir/$f" "$tmp/"
 	done
@@ -199,15 +207,18 @@ store() {
 main() {
 	local which=${1:-} kernel entry text
 
-	case $which in
-	base | patched) ;;
-	*) die "usage: selftests-build.sh base|patched" ;;
+	WHAT=${2:-test_progs}
+	case $which-$WHAT in
+	base-test_progs | patched-test_progs) SHELF=selftests SOURCES=prog_tests ;;
+	base-bench | patched-bench) SHELF=benchmarks SOURCES=benchs ;;
+	*) die "usage: selftests-build.sh base|patched [bench]" ;;
 	esac
+	NAME=$SHELF-$which$TAG
 	kernel=$("$WORKSHOP/kernel.sh" "$which")
 	SYSROOT=
 	[ -z "$CROSS" ] || SYSROOT=$("$WORKSHOP/sysroot.sh")
 	text=$(ingredients "$which" "$kernel")
-	entry=$CACHE/selftests$TAG/$which-$(key_of <<<"$text")
+	entry=$CACHE/$SHELF$TAG/$which-$(key_of <<<"$text")
 	if [ ! -d "$entry" ]; then
 		lock_builds
 		"$WORKSHOP/tree.sh" "$which"

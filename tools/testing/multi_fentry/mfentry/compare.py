@@ -235,6 +235,21 @@ def latency_table(runs):
     table(rows)
 
 
+def per_hit(data, name):
+    """What a benchmark of the selftests takes a hit beyond its loop."""
+    return 1000 / data["hits"][name] - 1000 / data["hits"]["kernel-count"]
+
+
+def triggers_table(base, patched):
+    rows = [["benchmark", "base", "patched"]]
+    for name in patched["hits"]:
+        if name != "kernel-count":
+            rows.append([f"trig-{name}"] + [f"{per_hit(data, name):.2f}" if name in data["hits"]
+                                            else "-" for data in (base, patched)])
+    print(f"{patched['unit']} a hit, beyond those of trig-kernel-count")
+    table(rows)
+
+
 def demo_table(base, patched, alone):
     def row(text, value):
         return [text, value(base), value(patched)]
@@ -426,6 +441,16 @@ def check_latency(checks, runs):
                    late[1] / late[0], "base", MAX_LATENCY)
 
 
+def check_triggers(checks, base, patched):
+    for name, data in (("rawtp", base), ("fentry-multi", patched)):
+        if name not in data["hits"]:
+            checks.missing(f"trig-{name}")
+            return
+    checks.check(per_hit(patched, "fentry-multi") <= per_hit(base, "rawtp"),
+                 f"instructions a hit, trig-fentry-multi: {per_hit(patched, 'fentry-multi'):.2f} "
+                 f"(bar, from trig-rawtp on base: {per_hit(base, 'rawtp'):.2f})")
+
+
 def check_hit(checks, base, patched):
     b, p = hits(base), hits(patched)
     # Half an instruction: the clock may be calibrated a little off. Where base
@@ -501,7 +526,7 @@ def load_pairs(files):
             kind = "icount"
         if kind == "latency":
             kind += f" {len(pairs) + 1}"
-        elif kind not in ("demo", "bench", "icount", "hit", "overlap", "patterns"):
+        elif kind not in ("demo", "bench", "icount", "hit", "overlap", "patterns", "triggers"):
             fail(f"{base_path}: nothing to compare in results of mfentry {kind}")
         if kind in pairs:
             fail(f"{base_path}: a second pair of {kind}")
@@ -566,6 +591,8 @@ def show(pairs, alone):
         overlap_table(*pairs[name], alone)
     if latency_runs(pairs):
         latency_table(latency_runs(pairs))
+    if "triggers" in pairs:
+        triggers_table(*pairs["triggers"])
     if "bench" in pairs:
         bench_tables(*pairs["bench"], "by the clock", False, alone)
         memory_table(*pairs["bench"], alone)
@@ -586,6 +613,8 @@ def check(pairs, args, fexit, pattern, others):
         check_overlap(checks, *pairs[name])
     if latency_runs(pairs):
         check_latency(checks, latency_runs(pairs))
+    elif "triggers" in pairs:
+        check_triggers(checks, *pairs["triggers"])
     elif set(pairs) - {"demo", "overlap", "patterns"}:
         for name, function in (("bench", check_bench), ("icount", check_icount),
                                ("hit", check_hit)):
