@@ -47,8 +47,10 @@ void show_warnings(void)
 		if (!strncmp(line, "libbpf: ", 8))
 			line += 8;
 		text = strncmp(line, "prog '", 6) ? NULL : strstr(line, "': ");
-		if (*line)
-			warn("%s", text ? text + 3 : line);
+		text = text ? text + 3 : line;
+		/* what follows is said in other words */
+		if (*text && strncmp(text, "failed to attach: ", 18))
+			warn("%s", text);
 	}
 	warnings[0] = '\0';
 }
@@ -163,10 +165,11 @@ static void *show_progress(void *arg)
 	double begun = seconds_now();
 	const char *more = opt.pattern_cnt > 1 ? ", ..." : "";
 
-	while (!poll(&done, 1, 500))
+	do {
 		fprintf(stderr, "\rattaching to %.40s%s: %.1f s%s\033[K", opt.patterns[0], more,
 			seconds_now() - begun,
 			signal_pending() ? ", ending when the kernel is done" : "");
+	} while (!poll(&done, 1, 500));
 	fputs("\r\033[K", stderr);
 	return NULL;
 }

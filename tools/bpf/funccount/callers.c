@@ -134,7 +134,8 @@ static void read_stacks(struct tracer *t, const struct result *r, struct callers
 	while (c->stack_cnt < FC_MAX_STACKS && !bpf_map_get_next_key(counts, last, &key)) {
 		last = &key;
 		s = &c->stacks[c->stack_cnt];
-		if (bpf_map_lookup_elem(counts, &key, &s->samples) ||
+		if (key.func >= c->func_cnt ||
+		    bpf_map_lookup_elem(counts, &key, &s->samples) || !s->samples ||
 		    bpf_map_lookup_elem(stacks, &key.id, s->ips))
 			continue;
 		s->func = key.func;

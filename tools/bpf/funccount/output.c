@@ -222,14 +222,14 @@ static void print_stack(const struct syms *syms, const struct stack *s, __u64 sa
 
 	for (i = 0; i < s->depth && i < SHOWN_FRAMES; i++) {
 		if (i)
-			printf("%10s          ", "");
+			printf("%21s", "");
 		else
 			printf("%10llu  %5.1f %%  ", s->samples, 100.0 * s->samples / samples);
 		format_frame(syms, s->ips[i], frame, sizeof(frame));
 		puts(frame);
 	}
 	if (i < s->depth)
-		printf("%10s          ... %zu more\n", "", s->depth - i);
+		printf("%21s... %zu more\n", "", s->depth - i);
 	if (!s->depth)
 		printf("%10llu  %5.1f %%  (no callers are seen)\n", s->samples,
 		       100.0 * s->samples / samples);

@@ -134,6 +134,7 @@ main() {
 	check_selftests
 	[ -z "$DEBUG" ] || on_another debug
 	[ -z "$HARDENED" ] || on_another hardened
+	step "funccount" "$WORKSHOP/funccount.sh" || true
 	step "demo" "$WORKSHOP/demo.sh" bars || true
 	[ -n "$TAG" ] || step "demo with call depth tracking" "$WORKSHOP/demo.sh" depth || true
 	step "bars" "$WORKSHOP/bench.sh" bars || true

@@ -29,7 +29,7 @@ export KBUILD_BUILD_USER=multi KBUILD_BUILD_HOST=fentry
 
 # Paths of the series that the kernel or its modules are made of.
 kernel_paths() {
-	manifest_paths | grep -vE '^(Documentation/|MAINTAINERS$|tools/bpf/bpftool/|tools/testing/)' |
+	manifest_paths | grep -vE '^(Documentation/|MAINTAINERS$|tools/bpf/(bpftool|funccount)/|tools/bpf/Makefile$|tools/testing/)' |
 		awk -v own="arch/$SRCARCH/" '!/^arch\// || index($0, own) == 1' || true
 	manifest_paths | grep "^$KMODS/" || true
 }

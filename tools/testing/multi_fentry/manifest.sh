@@ -110,7 +110,7 @@ hashes_of() {
 # Paths of the series that the selftests are made of.
 selftest_paths() {
 	manifest_paths | grep -E '^(tools/|include/uapi/)' |
-		grep -vE '^tools/testing/bpf_tramp_(set|jit)/' || true
+		grep -vE '^tools/(testing/bpf_tramp_(set|jit)|bpf/funccount)/' || true
 }
 
 # What the repository holds that is not the workshop: it must be in the series.
