@@ -84,7 +84,7 @@ static void __noreturn explain_load(int err)
 		die("one with shared BPF trampolines has, see Documentation/bpf/multi_fentry.rst");
 	}
 	show_warnings();
-	die("cannot load the program: %s; funccount -v tells more", strerror(err));
+	die("cannot load the program: %s; funccount -v shows more", strerror(err));
 }
 
 static void __noreturn explain_attach(int err)
@@ -97,13 +97,13 @@ static void __noreturn explain_attach(int err)
 		warn("no function to attach to; 'grep NAME /proc/kallsyms' shows all");
 		die("patterns are [!][MODULE:]NAME, and modules have to be loaded");
 	case ENOENT:
-		die("no function that matches can be attached to; funccount -v tells why");
+		die("no function that matches can be attached to; funccount -v shows why");
 	case EOPNOTSUPP:
 		die("this kernel attaches programs to many functions only on x86-64 and arm64");
 	case E2BIG:
 		die("too many functions match: leave some out with '!PATTERN'");
 	default:
-		die("cannot attach: %s; funccount -v tells more", strerror(err));
+		die("cannot attach: %s; funccount -v shows more", strerror(err));
 	}
 }
 
@@ -117,6 +117,17 @@ static struct bpf_program *choose_program(struct funccount_bpf *skel)
 	default:
 		return skel->progs.count_calls;
 	}
+}
+
+/* Whether the kernel runs the program in line, and inside itself, with -v */
+static void report_program(const struct tracer *t)
+{
+	struct bpf_prog_info info = {};
+	__u32 len = sizeof(info);
+
+	if (opt.verbose && !bpf_prog_get_info_by_fd(bpf_program__fd(t->prog), &info, &len))
+		warn("the program is %slight%s", info.light ? "" : "not ",
+		     info.reentrant ? " and reentrant" : "");
 }
 
 /**
@@ -149,9 +160,10 @@ void tracer_load(struct tracer *t)
 	if (err)
 		explain_load(-err);
 	warnings[0] = '\0';
+	report_program(t);
 }
 
-/* Attaching is one system call, which takes seconds: somebody else tells of it. */
+/* Attaching is one system call, which may take seconds: a thread shows the time. */
 struct progress {
 	pthread_t thread;
 	int done;		/* an eventfd */
@@ -229,7 +241,7 @@ static void set_return_bits(struct tracer *t)
  * tracer_attach - attach the program to all functions that match the patterns
  * @t: the tracer, loaded
  *
- * A signal does not shorten it; signal_pending() tells of one.
+ * A signal does not shorten it and stays pending, see signal_pending().
  */
 void tracer_attach(struct tracer *t)
 {

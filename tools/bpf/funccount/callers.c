@@ -2,9 +2,9 @@
 /*
  * funccount: who calls the functions at the top
  *
- * A stack takes a thousand times what a count takes. So this is another program, which is
- * attached when the counting is over, to a few functions, and which takes the stack at
- * one of many calls where there are many. The counting has told how many there are.
+ * A stack takes a thousand times as long as a count. Therefore another program takes them,
+ * which is attached to a few functions when the counting is over. It looks at one of many
+ * calls of a function that the counting has found to be called often.
  */
 #include <errno.h>
 #include <math.h>

@@ -29,7 +29,7 @@ struct fc_latency {
 #define FC_RET_INT	32	/* with a sign */
 #define FC_RET_LONG	64	/* with a sign, or a pointer */
 
-/* So many different errors of a function are told apart */
+/* So many different errors of a function have a count of their own */
 #define FC_CODES	8
 #define FC_MAX_ERRNO	4095
 

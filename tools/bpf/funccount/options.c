@@ -54,7 +54,7 @@ static void usage(FILE *out)
 		"  -n, --top N          show N functions, 0 for all that were called (default: %d;\n"
 		"                       all with -j)\n"
 		"  -j, --json           one object at the end; with -i one a line before it\n"
-		"  -v, --verbose        tell what libbpf does, and why functions are left out\n"
+		"  -v, --verbose        show what libbpf does, and why functions are left out\n"
 		"  -h, --help\n"
 		"  -V, --version\n"
 		"\n"
