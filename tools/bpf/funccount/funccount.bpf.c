@@ -23,13 +23,16 @@ extern __u8 *bpf_attach_data(void *ctx, const __u32 rdwr_buf_size) __ksym;
 extern __u64 *bpf_session_cookie(void *ctx) __ksym;
 extern bool bpf_session_is_return(void *ctx) __ksym;
 
-/* Of all clang versions the instruction that returns nothing */
+/* Relaxed, so that clang emits the instruction that does not return the old value */
 static __always_inline void add(__u64 *to, __u64 what)
 {
 	__atomic_fetch_add(to, what, __ATOMIC_RELAXED);
 }
 
-/* In line, where bpf_get_current_pid_tgid() is a call during which an interrupt is missed. */
+/*
+ * The kernel has this in line. bpf_get_current_pid_tgid() would be a call, and a program
+ * that calls something may not run inside itself.
+ */
 static __always_inline bool is_wanted(void)
 {
 	struct task_struct *task;
@@ -51,9 +54,10 @@ int count_calls(void *ctx)
 }
 
 /*
- * The binary logarithm, without branches: the verifier looks at both ways of each, which
- * takes more than a light program may. With all bits below the first one set, a product
- * with that constant has another five bits on top for each of the 32 values.
+ * The binary logarithm without branches. The verifier looks at both ways of each branch,
+ * and all that it looks at counts against what a light program may take. Once all bits
+ * below the first one are set, there are 32 values, and their products with this constant
+ * differ in the upper five bits.
  */
 static const __u8 log2_of[32] = {
 	0, 9, 1, 10, 13, 21, 2, 29, 11, 14, 16, 18, 22, 25, 3, 30,
