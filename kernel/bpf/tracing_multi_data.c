@@ -37,9 +37,9 @@ static int data_check_map(const struct bpf_map *map, u32 cnt, u32 size,
 	if (map->map_flags & (BPF_F_RDONLY_PROG | BPF_F_WRONLY_PROG) || map->excl_prog_sha)
 		return data_refuse(log, -EPERM, "the program may not read and write the map");
 	if (map->value_size < size)
-		return data_refuse(log, -EINVAL, "values of the map are less than the program uses");
+		return data_refuse(log, -EINVAL, "the map's values are less than the program uses");
 	if (map->max_entries < cnt)
-		return data_refuse(log, -E2BIG, "the map has fewer elements than there are functions");
+		return data_refuse(log, -E2BIG, "the map has fewer elements than functions");
 	return 0;
 }
 

@@ -125,7 +125,7 @@ int bpf_tracing_multi_check_types(struct bpf_verifier_log *log, const struct bpf
 	/* it is behind the arguments */
 	if (offset_of(btf, proto, nr) != offset_of(want_btf, want, nr_want) ||
 	    !types_agree(want_btf, want->type, btf, proto->type)) {
-		bpf_log(log, "The return value of function %s has another type or place than in %s\n",
+		bpf_log(log, "The return value of function %s has another type than in %s\n",
 			name, prog->aux->attach_func_name);
 		return -EINVAL;
 	}

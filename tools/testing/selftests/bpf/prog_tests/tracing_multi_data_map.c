@@ -151,7 +151,7 @@ static void test_refused(struct data_env *t)
 		{ "per-CPU array", "percpu", 0, flag, false, -EINVAL, "the map is no array" },
 		{ "small values", "small", 0, flag, false, -EINVAL, "less than the program uses" },
 		{ "few entries", "few", 0, flag, false, -E2BIG, "the map has fewer elements" },
-		{ "BPF_F_RDONLY_PROG", "rdonly_prog", 0, flag, false, -EPERM, "may not read and write" },
+		{ "BPF_F_RDONLY_PROG", "rdonly_prog", 0, flag, false, -EPERM, "may not read" },
 		{ "BPF_F_RDONLY", "rdonly", 0, flag, false, -EPERM, "read-only" },
 		{ "locks", "locks", 0, flag, false, -EINVAL, "fields of the kernel's" },
 		{ "timers", "timers", 0, flag, false, -EINVAL, "fields of the kernel's" },
