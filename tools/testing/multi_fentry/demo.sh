@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0
-# One program on every function of a running kernel, counting calls; the same
-# on the base kernel beside it. ARGS: for `mfentry demo`.
+# funccount on every function of a running kernel, as soon as there is one; then what
+# that costs, and the same on the base kernel beside it. ARGS: for `mfentry demo`.
 # demo.sh bars: as a test of what it should show.
 # demo.sh depth: as a test with call depth tracking, for which x86-64 trampolines
 # count: a count that is not where it belongs takes the kernel down.
@@ -10,6 +10,19 @@ set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 # shellcheck source=mfentry.sh
 . "$WORKSHOP/mfentry.sh"
+
+# What the series is for: which functions run, and how often. The guest reads files
+# meanwhile.
+count_all() {
+	local tool
+
+	get_kernels patched
+	tool=$("$WORKSHOP/funccount.sh" build)
+	# shellcheck disable=SC2016 # the guest's shell
+	guest_run patched first sh -c \
+		'while :; do find /usr/share; done >/dev/null 2>&1 & "$0" -d 5 -n 20 "*"' "$tool"
+	echo
+}
 
 on_kernel() {
 	msg "attaching one program to all functions of the $1 kernel ..."
@@ -32,6 +45,7 @@ main() {
 		x86_only "call depth tracking"
 		KERNELS=(patched)
 	fi
+	[ -n "${1:-}" ] || count_all
 	get_kernels "${KERNELS[@]}"
 	build_mfentry
 	if [ "${1:-}" = depth ]; then
