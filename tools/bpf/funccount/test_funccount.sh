@@ -270,7 +270,8 @@ test_capabilities() {
 
 	until_killed load
 	setpriv --reuid=65534 --regid=65534 --clear-groups --inh-caps=-all,+bpf,+perfmon \
-		--ambient-caps=+bpf,+perfmon "$T/funccount" -d 1 'vfs_*' >"$T/out" 2>"$T/err" || st=$?
+		--ambient-caps=+bpf,+perfmon "$T/funccount" -d 1 'vfs_*' \
+		>"$T/out" 2>"$T/err" || st=$?
 	kill_background
 	[ "$st" = 0 ] && shows 'calls of [1-9]'
 }
