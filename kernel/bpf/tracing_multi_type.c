@@ -62,20 +62,6 @@ static bool types_agree(const struct btf *btf_a, u32 id_a, const struct btf *btf
 	return false;
 }
 
-/* Bytes of the context before an argument, or before the return value */
-static u32 offset_of(const struct btf *btf, const struct btf_type *proto, u32 arg)
-{
-	const struct btf_param *args = btf_params(proto);
-	const struct btf_type *t;
-	u32 i, off = 0;
-
-	for (i = 0; i < arg; i++) {
-		t = btf_type_skip_modifiers(btf, args[i].type, NULL);
-		off += btf_type_is_ptr(t) ? 8 : roundup(t->size, 8);
-	}
-	return off;
-}
-
 /**
  * bpf_tracing_multi_reads_arg - note that a program reads an argument
  * @prog: the program; nothing is noted if it is none of tracing_multi links
@@ -112,7 +98,8 @@ int bpf_tracing_multi_check_types(struct bpf_verifier_log *log, const struct bpf
 	for (i = 0; i < nr_want; i++) {
 		if (!(prog->aux->typed_args & BIT(i)))
 			continue;
-		if (i >= nr || offset_of(btf, proto, i) != offset_of(want_btf, want, i) ||
+		if (i >= nr ||
+		    btf_ctx_arg_offset(btf, proto, i) != btf_ctx_arg_offset(want_btf, want, i) ||
 		    !types_agree(want_btf, btf_params(want)[i].type, btf,
 				 btf_params(proto)[i].type)) {
 			bpf_log(log, "Argument %u of function %s has another type than in %s\n",
@@ -123,7 +110,7 @@ int bpf_tracing_multi_check_types(struct bpf_verifier_log *log, const struct bpf
 	if (!(prog->aux->typed_args & BIT(nr_want)))
 		return 0;
 	/* it is behind the arguments */
-	if (offset_of(btf, proto, nr) != offset_of(want_btf, want, nr_want) ||
+	if (btf_ctx_arg_offset(btf, proto, nr) != btf_ctx_arg_offset(want_btf, want, nr_want) ||
 	    !types_agree(want_btf, want->type, btf, proto->type)) {
 		bpf_log(log, "The return value of function %s has another type than in %s\n",
 			name, prog->aux->attach_func_name);

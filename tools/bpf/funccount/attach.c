@@ -50,7 +50,7 @@ void show_warnings(void)
 		text = text ? text + 3 : line;
 		/* what follows is said in other words */
 		if (*text && strncmp(text, "failed to attach: ", 18))
-			warn("%s", text);
+			warnx("%s", text);
 	}
 	warnings[0] = '\0';
 }
@@ -58,8 +58,8 @@ void show_warnings(void)
 static void __noreturn no_permission(void)
 {
 	if (geteuid())
-		die("no permission: run funccount as root, or with CAP_BPF and CAP_PERFMON");
-	die("no permission: root lacks it in a container, and if the kernel is locked down");
+		errx(1, "no permission: run funccount as root, or with CAP_BPF and CAP_PERFMON");
+	errx(1, "no permission: root lacks it in a container, and if the kernel is locked down");
 }
 
 static bool kernel_has_data(void)
@@ -76,15 +76,15 @@ static void __noreturn explain_load(int err)
 	if (err == EPERM)
 		no_permission();
 	if (access(KERNEL_BTF, R_OK)) {
-		warn("cannot read " KERNEL_BTF ": %s", strerror(errno));
-		die("kernels built with CONFIG_DEBUG_INFO_BTF=y have it, if /sys is mounted");
+		warnx("cannot read " KERNEL_BTF ": %s", strerror(errno));
+		errx(1, "kernels built with CONFIG_DEBUG_INFO_BTF=y have it, if /sys is mounted");
 	}
 	if (!kernel_has_data()) {
-		warn("this kernel is too old: its BPF has no bpf_attach_data()");
-		die("one with shared BPF trampolines has, see Documentation/bpf/multi_fentry.rst");
+		warnx("this kernel is too old: its BPF has no bpf_attach_data()");
+		errx(1, "one with shared trampolines has, see Documentation/bpf/multi_fentry.rst");
 	}
 	show_warnings();
-	die("cannot load the program: %s; funccount -v shows more", strerror(err));
+	errx(1, "cannot load the program: %s; funccount -v shows more", strerror(err));
 }
 
 static void __noreturn explain_attach(int err)
@@ -94,16 +94,16 @@ static void __noreturn explain_attach(int err)
 	case EPERM:
 		no_permission();
 	case EINVAL:
-		warn("no function to attach to; 'grep NAME /proc/kallsyms' shows all");
-		die("patterns are [!][MODULE:]NAME, and modules have to be loaded");
+		warnx("no function to attach to; 'grep NAME /proc/kallsyms' shows all");
+		errx(1, "patterns are [!][MODULE:]NAME, and modules have to be loaded");
 	case ENOENT:
-		die("no function that matches can be attached to; funccount -v shows why");
+		errx(1, "no function that matches can be attached to; funccount -v shows why");
 	case EOPNOTSUPP:
-		die("this kernel attaches programs to many functions only on x86-64 and arm64");
+		errx(1, "this kernel attaches programs to many functions only on x86-64 and arm64");
 	case E2BIG:
-		die("too many functions match: leave some out with '!PATTERN'");
+		errx(1, "too many functions match: leave some out with '!PATTERN'");
 	default:
-		die("cannot attach: %s; funccount -v shows more", strerror(err));
+		errx(1, "cannot attach: %s; funccount -v shows more", strerror(err));
 	}
 }
 
@@ -126,8 +126,8 @@ static void report_program(const struct tracer *t)
 	__u32 len = sizeof(info);
 
 	if (opt.verbose && !bpf_prog_get_info_by_fd(bpf_program__fd(t->prog), &info, &len))
-		warn("the program is %slight%s", info.light ? "" : "not ",
-		     info.reentrant ? " and reentrant" : "");
+		warnx("the program is %slight%s", info.light ? "" : "not ",
+		      info.reentrant ? " and reentrant" : "");
 }
 
 /**
@@ -142,7 +142,7 @@ void tracer_load(struct tracer *t)
 	libbpf_set_print(print_libbpf);
 	t->skel = funccount_bpf__open();
 	if (!t->skel)
-		die("cannot open the BPF programs: %s", strerror(errno));
+		errx(1, "cannot open the BPF programs: %s", strerror(errno));
 	t->prog = choose_program(t->skel);
 	bpf_object__for_each_program(prog, t->skel->obj)
 		bpf_program__set_autoload(prog, prog == t->prog);
@@ -216,13 +216,13 @@ static void map_data(struct tracer *t)
 	__u32 len = sizeof(info);
 
 	if (fd < 0 || bpf_map_get_info_by_fd(fd, &info, &len))
-		die("the link has no array: %s", strerror(errno));
+		errx(1, "the link has no array: %s", strerror(errno));
 	t->elements = info.max_entries;
 	/* as the kernel has the elements of any array */
 	t->stride = (info.value_size + 7) / 8 * 8;
 	t->data = mmap(NULL, t->elements * t->stride, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	if (t->data == MAP_FAILED)
-		die("cannot map the array: %s", strerror(errno));
+		errx(1, "cannot map the array: %s", strerror(errno));
 }
 
 /* The program counts nothing of a function before it knows how that returns errors. */

@@ -168,7 +168,7 @@ void callers_trace(struct tracer *t, const struct result *r, struct callers *c)
 	fd = make_array(r, c, size);
 	link = fd < 0 ? NULL : attach(t, r, c, fd);
 	if (!link) {
-		warn("cannot trace the callers: %s", strerror(errno));
+		warnx("cannot trace the callers: %s", strerror(errno));
 		show_warnings();
 		memset(c, 0, sizeof(*c));
 		return;
@@ -178,7 +178,7 @@ void callers_trace(struct tracer *t, const struct result *r, struct callers *c)
 	bpf_link__destroy(t->link);
 	t->link = NULL;
 	c->seconds = fmin(r->seconds, MAX_SECONDS);
-	warn("tracing the callers of %zu functions for %.1f s", n, c->seconds);
+	warnx("tracing the callers of %zu functions for %.1f s", n, c->seconds);
 	wait_until(seconds_now() + c->seconds);
 	/* while the trampolines are there, so that they have symbols */
 	syms_load(&c->syms);

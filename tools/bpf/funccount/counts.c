@@ -14,7 +14,7 @@ static __u64 missed_calls(const struct tracer *t)
 	__u32 len = sizeof(info);
 
 	if (bpf_prog_get_info_by_fd(bpf_program__fd(t->prog), &info, &len))
-		die("cannot get information on the program: %s", strerror(errno));
+		errx(1, "cannot get information on the program: %s", strerror(errno));
 	return info.recursion_misses;
 }
 

@@ -9,7 +9,6 @@
 #include <math.h>
 #include <poll.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -21,37 +20,12 @@
 static sigset_t ending, old_mask;
 static int process = -1;	/* a descriptor of the one whose calls are counted */
 
-void warn(const char *fmt, ...)
-{
-	va_list args;
-
-	fflush(stdout);
-	fputs("funccount: ", stderr);
-	va_start(args, fmt);
-	vfprintf(stderr, fmt, args);
-	va_end(args);
-	fputc('\n', stderr);
-}
-
-void die(const char *fmt, ...)
-{
-	va_list args;
-
-	fflush(stdout);
-	fputs("funccount: ", stderr);
-	va_start(args, fmt);
-	vfprintf(stderr, fmt, args);
-	va_end(args);
-	fputc('\n', stderr);
-	exit(1);
-}
-
 void *xcalloc(size_t cnt, size_t size)
 {
 	void *p = calloc(cnt ?: 1, size);
 
 	if (!p)
-		die("out of memory");
+		errx(1, "out of memory");
 	return p;
 }
 
@@ -96,7 +70,7 @@ static void process_open(void)
 		return;
 	process = syscall(SYS_pidfd_open, opt.pid, 0);
 	if (process < 0)
-		die("cannot watch process %d: %s", opt.pid, strerror(errno));
+		errx(1, "cannot watch process %d: %s", opt.pid, strerror(errno));
 }
 
 static bool process_gone(void)
@@ -210,6 +184,6 @@ int main(int argc, char **argv)
 	snapshot_free(&end);
 	tracer_close(&t);
 	if (fflush(stdout) || ferror(stdout))
-		die("cannot write: %s", strerror(errno));
+		errx(1, "cannot write: %s", strerror(errno));
 	return 0;
 }

@@ -12,6 +12,7 @@
 #ifndef FUNCCOUNT_H
 #define FUNCCOUNT_H
 
+#include <err.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -52,8 +53,6 @@ extern struct options opt;
 void options_parse(int argc, char **argv);
 
 /* funccount.c */
-void __printf(1, 2) warn(const char *fmt, ...);
-void __noreturn __printf(1, 2) die(const char *fmt, ...);
 void *xcalloc(size_t cnt, size_t size);
 double seconds_now(void);
 

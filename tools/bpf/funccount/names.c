@@ -22,7 +22,7 @@ static __u32 vmlinux_id(const struct bpf_program *prog)
 
 	/* the program is loaded for vmlinux, whatever it is attached to */
 	if (bpf_prog_get_info_by_fd(bpf_program__fd(prog), &info, &len))
-		die("cannot get information on the program: %s", strerror(errno));
+		errx(1, "cannot get information on the program: %s", strerror(errno));
 	return info.attach_btf_obj_id;
 }
 
@@ -59,7 +59,7 @@ void funcs_get(struct funcs *f, const struct bpf_link *link, const struct bpf_pr
 	__u32 len = sizeof(info);
 
 	if (bpf_link_get_info_by_fd(fd, &info, &len))
-		die("cannot get information on the link: %s", strerror(errno));
+		errx(1, "cannot get information on the link: %s", strerror(errno));
 	f->cnt = info.tracing_multi.count;
 	f->ids = xcalloc(f->cnt, sizeof(*f->ids));
 	f->objs = xcalloc(f->cnt, sizeof(*f->objs));
@@ -68,7 +68,7 @@ void funcs_get(struct funcs *f, const struct bpf_link *link, const struct bpf_pr
 	info.tracing_multi.btf_obj_ids = (__u64)(unsigned long)f->objs;
 	info.tracing_multi.data_indexes = (__u64)(unsigned long)f->indexes;
 	if (bpf_link_get_info_by_fd(fd, &info, &len))
-		die("cannot get the functions of the link: %s", strerror(errno));
+		errx(1, "cannot get the functions of the link: %s", strerror(errno));
 	f->vmlinux_id = vmlinux_id(prog);
 	drop_aliases(f, elements);
 }
@@ -97,7 +97,7 @@ static struct btf *get_vmlinux(struct funcs *f)
 		return f->vmlinux;
 	f->vmlinux = btf__load_vmlinux_btf();
 	if (!f->vmlinux)
-		die("cannot load the BTF of the kernel: %s", strerror(errno));
+		errx(1, "cannot load the BTF of the kernel: %s", strerror(errno));
 	return f->vmlinux;
 }
 
@@ -111,11 +111,11 @@ static void load_module(struct funcs *f, struct func_object *o)
 
 	o->fd = bpf_btf_get_fd_by_id(o->id);
 	if (o->fd < 0 || bpf_btf_get_info_by_fd(o->fd, &info, &len))
-		die("cannot get the BTF of a module: %s%s", strerror(errno),
-		    errno == EPERM ? " (that takes CAP_SYS_ADMIN)" : "");
+		errx(1, "cannot get the BTF of a module: %s%s", strerror(errno),
+		     errno == EPERM ? " (that takes CAP_SYS_ADMIN)" : "");
 	o->btf = btf__load_from_kernel_by_id_split(o->id, get_vmlinux(f));
 	if (!o->btf)
-		die("cannot load the BTF of the module %s: %s", o->name, strerror(errno));
+		errx(1, "cannot load the BTF of the module %s: %s", o->name, strerror(errno));
 }
 
 /* The module's BTF of a function, NULL if it is of vmlinux */
@@ -131,7 +131,7 @@ static struct func_object *get_object(struct funcs *f, __u32 func)
 			return &f->objects[i];
 	f->objects = reallocarray(f->objects, f->object_cnt + 1, sizeof(*o));
 	if (!f->objects)
-		die("out of memory");
+		errx(1, "out of memory");
 	o = &f->objects[f->object_cnt++];
 	memset(o, 0, sizeof(*o));
 	o->id = f->objs[func];
@@ -224,7 +224,7 @@ static bool parse_sym(char *line, struct sym *sym)
 	sym->name = strdup(name);
 	sym->module = module ? strdup(module) : NULL;
 	if (!sym->name || (module && !sym->module))
-		die("out of memory");
+		errx(1, "out of memory");
 	return true;
 }
 
@@ -242,7 +242,7 @@ void syms_load(struct syms *s)
 	s->hidden = true;
 	f = fopen("/proc/kallsyms", "re");
 	if (!f) {
-		warn("cannot open /proc/kallsyms: %s", strerror(errno));
+		warnx("cannot open /proc/kallsyms: %s", strerror(errno));
 		return;
 	}
 	while (getline(&line, &size, f) > 0) {
@@ -250,7 +250,7 @@ void syms_load(struct syms *s)
 			room = room * 2 ?: 65536;
 			s->v = reallocarray(s->v, room, sizeof(*s->v));
 			if (!s->v)
-				die("out of memory");
+				errx(1, "out of memory");
 		}
 		if (!parse_sym(line, &s->v[s->cnt]))
 			continue;
@@ -261,7 +261,7 @@ void syms_load(struct syms *s)
 	fclose(f);
 	qsort(s->v, s->cnt, sizeof(*s->v), sym_cmp);
 	if (s->hidden)
-		warn("no symbols: /proc/kallsyms has only zeros, see kernel.kptr_restrict");
+		warnx("no symbols: /proc/kallsyms has only zeros, see kernel.kptr_restrict");
 }
 
 void syms_free(struct syms *s)

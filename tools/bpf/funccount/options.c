@@ -23,7 +23,7 @@ static void words_add(struct words *w, const char *word)
 {
 	w->v = reallocarray(w->v, w->cnt + 1, sizeof(*w->v));
 	if (!w->v)
-		die("out of memory");
+		errx(1, "out of memory");
 	w->v[w->cnt++] = word;
 }
 
@@ -65,9 +65,9 @@ static void usage(FILE *out)
 static void __noreturn usage_error(const char *what, const char *arg)
 {
 	if (arg)
-		warn("'%s' %s; see funccount --help", arg, what);
+		warnx("'%s' %s; see funccount --help", arg, what);
 	else
-		warn("%s; see funccount --help", what);
+		warnx("%s; see funccount --help", what);
 	exit(1);
 }
 
@@ -114,7 +114,7 @@ static void add_pattern(struct words *to, const struct words *modules, const cha
 	}
 	for (i = 0; i < modules->cnt; i++) {
 		if (asprintf(&s, "%s:%s", modules->v[i], name) < 0)
-			die("out of memory");
+			errx(1, "out of memory");
 		words_add(to, s);
 	}
 }

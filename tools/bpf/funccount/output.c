@@ -71,8 +71,8 @@ void print_attached(const struct tracer *t)
 
 	if (opt.duration)
 		snprintf(length, sizeof(length), "for %g s", opt.duration);
-	warn("counting calls of %u functions %s; %zu more cannot be attached to", t->funcs.cnt,
-	     length, t->left_out);
+	warnx("counting calls of %u functions %s; %zu more cannot be attached to", t->funcs.cnt,
+	      length, t->left_out);
 }
 
 static void print_header(void)

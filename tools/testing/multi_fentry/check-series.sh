@@ -107,7 +107,7 @@ made_of() {
 	"$WORKSHOP/kernel.sh" id patched
 	"$WORKSHOP/warnings.sh" sources
 	selftest_paths | hashes_of
-	(cd "$WORKSHOP" && cat guest-init guest-selftests selftests-build.sh selftests.list | key_of)
+	(cd "$WORKSHOP" && cat guest-init guest-selftests selftests*.sh selftests.list vm.sh warnings.sh | key_of)
 	echo "$BOOT $(xargs <<<"$TESTS")"
 }
 

@@ -2,11 +2,10 @@
 #include <vmlinux.h>
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_tracing.h>
+#include "bpf_kfuncs.h"
 #include "tracing_multi_data.h"
 
 char _license[] SEC("license") = "GPL";
-
-extern __u8 *bpf_attach_data(void *ctx, const __u32 rdwr_buf_size) __weak __ksym;
 
 /* runs of all programs but run_all */
 __u64 runs;
