@@ -5,6 +5,7 @@
 #include <linux/bpf.h>
 #include <linux/cred.h>
 #include <linux/kallsyms.h>
+#include <linux/mm.h>
 #include <linux/sched.h>
 #include <linux/seq_file.h>
 #include <linux/slab.h>
@@ -34,52 +35,73 @@ static int link_for_each(struct bpf_tracing_multi_link *multi,
 	return 0;
 }
 
-static int ip_get(const struct bpf_tracing_multi_link *multi, u32 obj_id, u32 i, void *data)
-{
-	const struct bpf_tramp_site *site = bpf_tramp_site_find(obj_id, multi->ids[i]);
-	unsigned long *ips = data;
+/* What is copied under the mutex of the engine, NULL for what nobody asks for */
+struct info_copy {
+	unsigned long *ips;
+	u32 *indexes;
+	u64 *keys;
+	struct bpf_tracing_multi_set *sets;
+	u32 nr_sets;
+};
 
-	ips[i] = site ? site->ip : 0;
-	return 0;
+static u64 set_key(const struct bpf_tramp_set *set)
+{
+	return set->tr ? set->tr->key : 0;
 }
 
-/* The ftrace locations of the functions, NULL if there is no memory. */
-static unsigned long *link_ips(struct bpf_tracing_multi_link *multi)
+static int copy_func(const struct bpf_tracing_multi_link *multi, u32 obj_id, u32 i, void *data)
 {
-	unsigned long *ips = kvmalloc_objs(*ips, multi->cnt, GFP_KERNEL_ACCOUNT);
-
-	if (ips && multi->ips) {
-		memcpy(ips, multi->ips, multi->cnt * sizeof(*ips));
-	} else if (ips) {
-		guard(mutex)(&bpf_tramp_sets_mutex);
-		link_for_each(multi, ip_get, ips);
-	}
-	return ips;
-}
-
-static int index_get(const struct bpf_tracing_multi_link *multi, u32 obj_id, u32 i, void *data)
-{
+	const struct info_copy *copy = data;
 	const struct bpf_tramp_site *site;
-	u32 *indexes = data;
 
 	if (multi->ips)
 		site = bpf_tramp_site_find_ip(multi->ips[i]);
 	else
 		site = bpf_tramp_site_find(obj_id, multi->ids[i]);
-	indexes[i] = bpf_tracing_multi_data_index(multi, site);
+	if (copy->ips && multi->ips)
+		copy->ips[i] = multi->ips[i];
+	else if (copy->ips)
+		copy->ips[i] = site ? site->ip : 0;
+	if (copy->indexes)
+		copy->indexes[i] = bpf_tracing_multi_data_index(multi, site);
+	if (copy->keys)
+		copy->keys[i] = site ? set_key(site->set) : 0;
 	return 0;
 }
 
-/* Which elements of the link's map the functions have, NULL if there is no memory. */
-static u32 *link_indexes(struct bpf_tracing_multi_link *multi)
+/* The sets of the link that have functions: not more than it has functions. */
+static void copy_sets(const struct bpf_tracing_multi_link *multi, struct info_copy *copy)
 {
-	u32 *indexes = kvmalloc_objs(*indexes, multi->cnt, GFP_KERNEL_ACCOUNT);
+	const struct bpf_tramp_tuple *t;
 
-	if (!indexes)
-		return NULL;
+	list_for_each_entry(t, &multi->tuples, link_node) {
+		if (!t->set->nr_sites)
+			continue;
+		copy->sets[copy->nr_sets++] = (struct bpf_tracing_multi_set){
+			.key = set_key(t->set),
+			.count = t->set->nr_sites,
+			.image_size = bpf_tramp_body_size(t->set),
+			.thunks_size = bpf_tramp_thunks_size(t->set),
+		};
+	}
+}
+
+/* Takes the copies for which there is memory. */
+static void info_copy(struct bpf_tracing_multi_link *multi, struct info_copy *copy)
+{
 	guard(mutex)(&bpf_tramp_sets_mutex);
-	link_for_each(multi, index_get, indexes);
-	return indexes;
+	if (copy->ips || copy->indexes || copy->keys)
+		link_for_each(multi, copy_func, copy);
+	if (copy->sets)
+		copy_sets(multi, copy);
+}
+
+static void info_free(struct info_copy *copy)
+{
+	kvfree(copy->ips);
+	kvfree(copy->indexes);
+	kvfree(copy->keys);
+	kvfree(copy->sets);
 }
 
 /* The caller's arrays, NULL for those that it does not ask for */
@@ -89,9 +111,11 @@ struct info_arrays {
 	u64 __user *addrs;
 	u64 __user *cookies;
 	u32 __user *data_indexes;
+	u64 __user *set_keys;
+	void __user *sets;
 	u32 cnt;
-	unsigned long *ips;	/* NULL: not to be seen */
-	u32 *indexes;
+	u32 set_size;
+	struct info_copy copy;
 };
 
 static int info_put(const struct bpf_tracing_multi_link *multi, u32 obj_id, u32 i, void *data)
@@ -105,13 +129,31 @@ static int info_put(const struct bpf_tracing_multi_link *multi, u32 obj_id, u32 
 		return -EFAULT;
 	if (to->obj_ids && put_user(obj_id, to->obj_ids + i))
 		return -EFAULT;
-	addr = to->ips ? to->ips[i] : 0;
+	/* NULL: they are not to be seen */
+	addr = to->copy.ips ? to->copy.ips[i] : 0;
 	if (to->addrs && put_user(addr, to->addrs + i))
 		return -EFAULT;
 	if (to->cookies && put_user(multi->cookies ? multi->cookies[i] : 0, to->cookies + i))
 		return -EFAULT;
-	if (to->data_indexes && put_user(to->indexes[i], to->data_indexes + i))
+	if (to->data_indexes && put_user(to->copy.indexes[i], to->data_indexes + i))
 		return -EFAULT;
+	if (to->set_keys && put_user(to->copy.keys[i], to->set_keys + i))
+		return -EFAULT;
+	return 0;
+}
+
+static int info_put_sets(const struct info_arrays *to)
+{
+	const struct info_copy *copy = &to->copy;
+	u32 i;
+	int err;
+
+	for (i = 0; i < copy->nr_sets; i++) {
+		err = copy_struct_to_user(to->sets + (size_t)i * to->set_size, to->set_size,
+					  &copy->sets[i], sizeof(copy->sets[i]), NULL);
+		if (err)
+			return err;
+	}
 	return 0;
 }
 
@@ -127,20 +169,36 @@ static u32 link_obj_id(struct bpf_tracing_multi_link *multi)
 	return 0;
 }
 
-/* Gets what info_put() hands out. */
-static int info_prepare(struct bpf_tracing_multi_link *multi, struct info_arrays *to)
+static int info_alloc(const struct bpf_tracing_multi_link *multi, struct info_arrays *to)
 {
-	if (to->addrs && kallsyms_show_value(current_cred())) {
-		to->ips = link_ips(multi);
-		if (!to->ips)
-			return -ENOMEM;
-	}
-	if (to->data_indexes) {
-		to->indexes = link_indexes(multi);
-		if (!to->indexes)
-			return -ENOMEM;
-	}
+	struct info_copy *copy = &to->copy;
+	bool ips = to->addrs && kallsyms_show_value(current_cred());
+
+	if (ips)
+		copy->ips = kvmalloc_objs(*copy->ips, multi->cnt, GFP_KERNEL_ACCOUNT);
+	if (to->data_indexes)
+		copy->indexes = kvmalloc_objs(*copy->indexes, multi->cnt, GFP_KERNEL_ACCOUNT);
+	if (to->set_keys)
+		copy->keys = kvmalloc_objs(*copy->keys, multi->cnt, GFP_KERNEL_ACCOUNT);
+	if (to->sets)
+		copy->sets = kvmalloc_objs(*copy->sets, multi->cnt, GFP_KERNEL_ACCOUNT);
+	if ((ips && !copy->ips) || (to->data_indexes && !copy->indexes) ||
+	    (to->set_keys && !copy->keys) || (to->sets && !copy->sets))
+		return -ENOMEM;
 	return 0;
+}
+
+static int info_fill_arrays(struct bpf_tracing_multi_link *multi, struct info_arrays *to)
+{
+	int err;
+
+	err = info_alloc(multi, to);
+	if (!err) {
+		info_copy(multi, &to->copy);
+		err = link_for_each(multi, info_put, to) ?: info_put_sets(to);
+	}
+	info_free(&to->copy);
+	return err;
 }
 
 /**
@@ -148,9 +206,10 @@ static int info_prepare(struct bpf_tracing_multi_link *multi, struct info_arrays
  * @link: the link
  * @info: gets it; says which arrays user space wants, and how long they are
  *
- * Context: may sleep; takes bpf_tramp_sets_mutex.
+ * Context: may sleep; takes bpf_tramp_sets_mutex, if there are arrays.
  * Return: 0, -EINVAL, -EFAULT or -ENOMEM, -ENOSPC if the arrays are too short, -ENOENT
- *         if the link has no data and the indexes of data are asked for.
+ *         if the link has no data and the indexes of data are asked for, -E2BIG if the
+ *         elements of sets are longer than a page.
  */
 int bpf_tracing_multi_fill_info(const struct bpf_link *link, struct bpf_link_info *info)
 {
@@ -161,13 +220,19 @@ int bpf_tracing_multi_fill_info(const struct bpf_link *link, struct bpf_link_inf
 		.addrs = u64_to_user_ptr(info->tracing_multi.addrs),
 		.cookies = u64_to_user_ptr(info->tracing_multi.cookies),
 		.data_indexes = u64_to_user_ptr(info->tracing_multi.data_indexes),
+		.set_keys = u64_to_user_ptr(info->tracing_multi.set_keys),
+		.sets = u64_to_user_ptr(info->tracing_multi.sets),
 		.cnt = info->tracing_multi.count,
+		.set_size = info->tracing_multi.set_size,
 	};
-	bool any = to.ids || to.obj_ids || to.addrs || to.cookies || to.data_indexes;
+	bool any = to.ids || to.obj_ids || to.addrs || to.cookies || to.data_indexes ||
+		   to.set_keys || to.sets;
 	int err;
 
-	if (any && !to.cnt)
+	if ((any && !to.cnt) || (to.sets && !to.set_size))
 		return -EINVAL;
+	if (to.sets && to.set_size > PAGE_SIZE)
+		return -E2BIG;
 	if (to.data_indexes && !multi->data)
 		return -ENOENT;
 
@@ -176,27 +241,27 @@ int bpf_tracing_multi_fill_info(const struct bpf_link *link, struct bpf_link_inf
 	info->tracing_multi.skipped = multi->skipped;
 	info->tracing_multi.btf_obj_id = link_obj_id(multi);
 	info->tracing_multi.data_map_id = multi->data ? multi->data->id : 0;
+	info->tracing_multi.nr_sets = 0;
 	if (!any)
 		return 0;
-	err = info_prepare(multi, &to) ?: link_for_each(multi, info_put, &to);
-	kvfree(to.ips);
-	kvfree(to.indexes);
+	err = info_fill_arrays(multi, &to);
+	info->tracing_multi.nr_sets = to.copy.nr_sets;
 	return err;
 }
 
 #ifdef CONFIG_PROC_FS
 struct fdinfo {
 	struct seq_file *seq;
-	unsigned long *ips;
+	struct info_copy copy;
 };
 
 static int fdinfo_show(const struct bpf_tracing_multi_link *multi, u32 obj_id, u32 i, void *data)
 {
 	const struct fdinfo *info = data;
+	const unsigned long *ips = info->copy.ips;
 
 	seq_printf(info->seq, "%u\t %u\t %llu\t %pS\n", obj_id, multi->ids[i],
-		   multi->cookies ? multi->cookies[i] : 0,
-		   (void *)(info->ips ? info->ips[i] : 0));
+		   multi->cookies ? multi->cookies[i] : 0, (void *)(ips ? ips[i] : 0));
 	return 0;
 }
 
@@ -210,8 +275,10 @@ static int fdinfo_show(const struct bpf_tracing_multi_link *multi, u32 obj_id, u
 void bpf_tracing_multi_show_fdinfo(const struct bpf_link *link, struct seq_file *seq)
 {
 	struct bpf_tracing_multi_link *multi = bpf_tracing_multi_link(link);
-	struct fdinfo info = { .seq = seq, .ips = link_ips(multi) };
+	struct fdinfo info = { .seq = seq };
 
+	info.copy.ips = kvmalloc_objs(*info.copy.ips, multi->cnt, GFP_KERNEL_ACCOUNT);
+	info_copy(multi, &info.copy);
 	seq_printf(seq, "attach_type:\t%u\n", link->attach_type);
 	seq_printf(seq, "cnt:\t%u\n", multi->cnt);
 	seq_printf(seq, "skipped:\t%u\n", multi->skipped);
@@ -219,6 +286,6 @@ void bpf_tracing_multi_show_fdinfo(const struct bpf_link *link, struct seq_file 
 		seq_printf(seq, "data_map_id:\t%u\n", multi->data->id);
 	seq_printf(seq, "%s\t %s\t %s\t %s\n", "obj-id", "btf-id", "cookie", "func");
 	link_for_each(multi, fdinfo_show, &info);
-	kvfree(info.ips);
+	info_free(&info.copy);
 }
 #endif

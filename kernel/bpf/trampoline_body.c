@@ -242,3 +242,17 @@ unsigned long bpf_tramp_set_addr(struct bpf_tramp_set *set)
 		addr = ftrace_jmp_set(addr);
 	return addr;
 }
+
+/**
+ * bpf_tramp_body_size - what the images of a set take
+ * @set: the set
+ *
+ * Return: the size of its body, and of the entry in front of that, in bytes.
+ */
+u32 bpf_tramp_body_size(const struct bpf_tramp_set *set)
+{
+	const struct bpf_tramp_image *im = set->tr ? set->tr->cur_image : NULL;
+	u32 size = im ? im->size : 0;
+
+	return set->entry && set->entry != im ? size + set->entry->size : size;
+}

@@ -289,6 +289,7 @@ unsigned long bpf_tramp_thunks_get(const struct bpf_tramp_thunks *thunks, u32 i)
 int bpf_tramp_thunks_write(struct bpf_tramp_thunks *thunks);
 void bpf_tramp_thunks_free(struct bpf_tramp_thunks *thunks);
 bool bpf_tramp_thunks_are_wasted(const struct bpf_tramp_set *set);
+u32 bpf_tramp_thunks_size(const struct bpf_tramp_set *set);
 void bpf_tramp_tidy_later(void);
 void bpf_tramp_tidy_not_now(void);
 
@@ -310,5 +311,6 @@ void bpf_tramp_body_commit(struct bpf_tramp_set *set);
 void bpf_tramp_body_abort(struct bpf_tramp_set *set);
 void bpf_tramp_body_retire(struct bpf_tramp_set *set);
 unsigned long bpf_tramp_set_addr(struct bpf_tramp_set *set);
+u32 bpf_tramp_body_size(const struct bpf_tramp_set *set);
 
 #endif /* _KERNEL_BPF_TRAMPOLINE_SET_H */

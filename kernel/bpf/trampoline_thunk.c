@@ -234,3 +234,16 @@ bool bpf_tramp_thunks_are_wasted(const struct bpf_tramp_set *set)
 
 	return gate && gate->nr > 2 * set->nr_sites;
 }
+
+/**
+ * bpf_tramp_thunks_size - what the thunks of a set take
+ * @set: the set
+ *
+ * Return: their size and that of the gate, in bytes.
+ */
+u32 bpf_tramp_thunks_size(const struct bpf_tramp_set *set)
+{
+	const struct bpf_tramp_gate *gate = set->tr ? set->tr->gate : NULL;
+
+	return gate ? (gate->nr + 1) * arch_bpf_thunk_size() : 0;
+}
