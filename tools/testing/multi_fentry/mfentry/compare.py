@@ -49,6 +49,10 @@ MAX_HIT = {"x86_64": {"multi": 32, "multi_fexit": 50},
 MAX_HIT_SECOND = {"x86_64": 18, "aarch64": 40}
 # A cookie of its own for each function.
 MAX_COOKIE = {"x86_64": 5, "aarch64": 12}
+# Counting by data of each function, beyond counting in a global variable, and of what
+# counting in a hash by address takes.
+MAX_COUNT_DATA = {"x86_64": 6, "aarch64": 12}
+MAX_COUNT_HASH = 0.5
 # Calls that a program which interrupts may run inside itself does not count, in percent.
 MAX_MISSED = 0.1
 # fexit.multi, and fentry.multi where there is no base. Bytes a function.
@@ -362,6 +366,17 @@ def check_cookie(checks, costs, target, config, bar):
                  f"{more:.2f} more than without (bar: {bar})")
 
 
+def check_count(checks, costs, machine, target):
+    """Counting the calls of each function by its data, beside other ways to count."""
+    total, by_ip, by_data = (costs[(target, f"count_1000_{how}")]
+                             for how in ("total", "by_ip", "by_data"))
+    bar = MAX_COUNT_DATA[machine]
+    checks.check(by_data <= total + bar + 0.5, f"instructions a hit, {target}, counting by data: "
+                 f"{by_data:.2f} (bar: {bar} more than {total:.2f}, those of a global variable)")
+    checks.at_most(f"instructions a hit, {target}, counting by data", ratio(by_data, by_ip),
+                   "those of a hash by address", MAX_COUNT_HASH)
+
+
 def check_light(checks, costs, machine, target):
     """An empty program, alone and as the second one, on one function and on many."""
     for kind, bar in MAX_HIT[machine].items():
@@ -458,6 +473,7 @@ def check_hit(checks, base, patched):
     slack = -0.5 if checks.alone else 0.5
     machine = patched["machine"]
     check_light(checks, p, machine, "bpf_fentry_test1")
+    check_count(checks, p, machine, "bpf_fentry_test1")
     for (target, config), cost in p.items():
         if not config.startswith("multi_") or config.endswith("two_programs"):
             continue

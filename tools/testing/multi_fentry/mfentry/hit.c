@@ -208,6 +208,86 @@ static void hit_cookie(struct mfentry_bpf *skel, const struct funcs *set, bool f
 	free(ids);
 }
 
+/* How often the element of a function says that it was called. */
+static __u64 data_calls(const struct bpf_link *link, const struct func *func, __u32 cnt)
+{
+	struct bpf_link_info info = {};
+	__u32 len = sizeof(info), i, *ids = xcalloc(cnt, sizeof(*ids)),
+	      *indexes = xcalloc(cnt, sizeof(*indexes));
+	__u64 calls = 0;
+
+	info.tracing_multi.count = cnt;
+	info.tracing_multi.ids = (__u64)(unsigned long)ids;
+	info.tracing_multi.data_indexes = (__u64)(unsigned long)indexes;
+	if (bpf_link_get_info_by_fd(bpf_link__fd(link), &info, &len))
+		die("cannot tell which element a function has: %s", strerror(errno));
+	for (i = 0; i < info.tracing_multi.count && ids[i] != func->id; i++)
+		;
+	if (i == info.tracing_multi.count ||
+	    bpf_map_lookup_elem(bpf_link__data_map_fd(link), &indexes[i], &calls))
+		die("%s has no element", func->name);
+	free(ids);
+	free(indexes);
+	return calls;
+}
+
+static __u64 hash_calls(struct mfentry_bpf *skel, const struct func *func)
+{
+	__u64 calls;
+
+	if (bpf_map__lookup_elem(skel->maps.by_ip, &func->addr, sizeof(func->addr), &calls,
+				 sizeof(calls), 0))
+		die("cannot read the count of %s: %s", func->name, strerror(errno));
+	return calls;
+}
+
+static void hash_clear(struct mfentry_bpf *skel, const struct funcs *set)
+{
+	__u64 zero = 0;
+	size_t i;
+
+	for (i = 0; i < set->cnt; i++)
+		if (bpf_map__update_elem(skel->maps.by_ip, &set->v[i].addr, sizeof(__u64), &zero,
+					 sizeof(zero), BPF_ANY))
+			die("cannot make a count: %s", strerror(errno));
+}
+
+/* Programs that count, in three ways. The target is called once a test run. */
+static void hit_count(struct mfentry_bpf *skel, const struct target *t, const struct funcs *set,
+		      struct output *out)
+{
+	const struct {
+		const char *how;
+		const struct bpf_program *prog;
+	} counts[] = {
+		{ "total", skel->progs.count_total },
+		{ "by_ip", skel->progs.count_by_ip },
+		{ "by_data", skel->progs.count_by_data },
+	};
+	__u64 without = time_batch(skel), calls;
+	struct bpf_link *link;
+	char what[64];
+	size_t i;
+
+	hash_clear(skel, set);
+	for (i = 0; i < ARRAY_SIZE(counts); i++) {
+		if (!bpf_program__autoload(counts[i].prog))
+			continue;
+		link = attach_funcs(counts[i].prog, set, NULL);
+		snprintf(what, sizeof(what), "count_%zu_%s", set->cnt, counts[i].how);
+		report(out, what, time_batch(skel), without);
+		calls = BATCH * BATCHES;
+		if (counts[i].prog == skel->progs.count_by_ip)
+			calls = hash_calls(skel, t->func);
+		else if (counts[i].prog == skel->progs.count_by_data)
+			calls = data_calls(link, t->func, set->cnt);
+		if (calls != BATCH * BATCHES)
+			die("%s, %s: %llu calls counted of %d", t->name, what, calls,
+			    BATCH * BATCHES);
+		detach_multi(skel, link, out);
+	}
+}
+
 /* Some kernels have no tracing_multi links: there is nothing but single programs. */
 static bool have_multi(struct mfentry_bpf *skel, const struct func *func)
 {
@@ -243,6 +323,8 @@ static void hit_target(struct mfentry_bpf *skel, const struct target *t, struct 
 		hit_cookie(skel, &one, fexit, out);
 		hit_cookie(skel, set, fexit, out);
 	}
+	if (set)
+		hit_count(skel, t, set, out);
 	hit_kprobe(skel, t, out);
 }
 

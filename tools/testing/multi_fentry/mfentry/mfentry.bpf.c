@@ -108,6 +108,48 @@ int cookie_exit(void *ctx)
 	return bpf_get_attach_cookie(ctx) & 0;
 }
 
+/*
+ * Three ways to count calls: all in one variable, those of each function in a hash by
+ * its address, and in what the link has for the function, if the kernel has that.
+ */
+__u64 total;
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 65536);
+	__type(key, __u64);
+	__type(value, __u64);
+} by_ip SEC(".maps");
+
+extern __u8 *bpf_attach_data(void *ctx, const __u32 rdwr_buf_size) __ksym __weak;
+
+SEC("fentry.multi")
+int count_total(void *ctx)
+{
+	__sync_fetch_and_add(&total, 1);
+	return 0;
+}
+
+SEC("fentry.multi")
+int count_by_ip(void *ctx)
+{
+	__u64 ip = bpf_get_func_ip(ctx), *calls;
+
+	calls = bpf_map_lookup_elem(&by_ip, &ip);
+	if (calls)
+		__sync_fetch_and_add(calls, 1);
+	return 0;
+}
+
+SEC("?fentry.multi")
+int count_by_data(void *ctx)
+{
+	__u64 *calls = (void *)bpf_attach_data(ctx, sizeof(*calls));
+
+	__sync_fetch_and_add(calls, 1);
+	return 0;
+}
+
 SEC("kprobe.multi")
 int kprobes(void *ctx)
 {

@@ -14,7 +14,9 @@
 #include <sys/utsname.h>
 #include <time.h>
 #include <unistd.h>
+#include <linux/btf.h>
 #include <bpf/bpf.h>
+#include <bpf/btf.h>
 #include <bpf/libbpf.h>
 
 #include "mfentry.h"
@@ -236,6 +238,19 @@ bool kernel_has_reentrant(void)
 	return strstr(log, "BPF_F_REENTRANT");
 }
 
+/* Does the kernel have data of each function? */
+static bool kernel_has_data(void)
+{
+	struct btf *btf = btf__load_vmlinux_btf();
+	bool has;
+
+	if (!btf)
+		die("cannot read the kernel's BTF: %s", strerror(errno));
+	has = btf__find_by_name_kind(btf, "bpf_attach_data", BTF_KIND_FUNC) > 0;
+	btf__free(btf);
+	return has;
+}
+
 /**
  * load_programs - open and load the BPF programs
  * @funcs: the functions whose calls are counted, or NULL
@@ -252,6 +267,7 @@ struct mfentry_bpf *load_programs(const struct funcs *funcs)
 	if (funcs)
 		size_slots(skel, funcs);
 	bpf_program__set_autoload(skel->progs.single_lsm, opt.lsm);
+	bpf_program__set_autoload(skel->progs.count_by_data, kernel_has_data());
 	if (kernel_has_reentrant())
 		bpf_program__set_flags(skel->progs.count_calls, BPF_F_REENTRANT);
 	err = mfentry_bpf__load(skel);
