@@ -20,8 +20,8 @@ ARCHES=${ARCHES:-x86_64 arm64 riscv}
 # no matter of the configuration.
 TESTS='fentry_test fexit_test fsession_test modify_return bpf_cookie livepatch_trampoline
 	tracing_multi_test tracing_multi_args tracing_multi_attach_rollback
-	tracing_multi_livepatch tracing_multi_sets tracing_multi_shared
-	tracing_multi_stress'
+	tracing_multi_data tracing_multi_info tracing_multi_light tracing_multi_livepatch
+	tracing_multi_sets tracing_multi_shared tracing_multi_stress tracing_multi_types'
 
 selected() { grep -qw -- "$1" <<<"$ARCHES"; }
 
