@@ -41,12 +41,16 @@ with_call_depth() {
 }
 
 main() {
+	local first
+
 	if [ "${1:-}" = depth ]; then
 		x86_only "call depth tracking"
 		KERNELS=(patched)
 	fi
 	[ -n "${1:-}" ] || count_all
+	first=$SECONDS
 	get_kernels "${KERNELS[@]}"
+	[ -n "${1:-}" ] || msg "the table above was there after $first s of $SECONDS s for all kernels"
 	build_mfentry
 	if [ "${1:-}" = depth ]; then
 		with_call_depth
