@@ -229,7 +229,7 @@ int bpf_tracing_multi_fill_info(const struct bpf_link *link, struct bpf_link_inf
 		   to.set_keys || to.sets;
 	int err;
 
-	if ((any && !to.cnt) || (to.sets && !to.set_size))
+	if ((any && !to.cnt) || (to.sets && !to.set_size) || info->tracing_multi.reserved)
 		return -EINVAL;
 	if (to.sets && to.set_size > PAGE_SIZE)
 		return -E2BIG;

@@ -6,6 +6,7 @@
 #include <linux/btf.h>
 #include <linux/memcontrol.h>
 #include <linux/slab.h>
+#include <linux/string.h>
 #include <linux/uaccess.h>
 
 #include "trampoline_set.h"
@@ -244,6 +245,7 @@ out_free:
 int bpf_tracing_multi_attach(struct bpf_prog *prog, const union bpf_attr *attr,
 			     struct bpf_common_attr *common, bpfptr_t ucommon, u32 common_size)
 {
+	const size_t end = offsetofend(union bpf_attr, link_create.tracing_multi.fds);
 	struct bpf_verifier_log *log;
 	struct bpf_log_attr attr_log;
 	int err;
@@ -254,6 +256,9 @@ int bpf_tracing_multi_attach(struct bpf_prog *prog, const union bpf_attr *attr,
 		return -E2BIG;
 	if ((attr->link_create.flags & ~(BPF_F_TRACING_MULTI_SKIP | BPF_F_TRACING_MULTI_DATA)) ||
 	    attr->link_create.target_fd)
+		return -EINVAL;
+	/* so that fields can be added */
+	if (memchr_inv((const char *)attr + end, 0, sizeof(*attr) - end))
 		return -EINVAL;
 
 	log = bpf_log_attr_create_vlog(&attr_log, common, ucommon, common_size);
