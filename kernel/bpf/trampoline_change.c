@@ -22,120 +22,6 @@
 #include "trampoline_set_internal.h"
 #include "trampoline_change.h"
 
-/**
- * bpf_tramp_move_add - some sites of a set are to move
- * @ch: the change
- * @from: the set
- * @to: as in struct bpf_tramp_move; the caller may set it later
- *
- * Return: the move, without sites, or NULL if there is no memory.
- */
-struct bpf_tramp_move *bpf_tramp_move_add(struct bpf_tramp_change *ch,
-					  struct bpf_tramp_set *from, struct bpf_tramp_set *to)
-{
-	struct bpf_tramp_move *move = kzalloc_obj(*move);
-
-	if (!move)
-		return NULL;
-	INIT_LIST_HEAD(&move->sites);
-	move->from = from;
-	move->to = to;
-	list_add_tail(&move->node, &ch->moves);
-	return move;
-}
-
-/**
- * bpf_tramp_move_site - a site of the set belongs to the move
- * @move: the move
- * @site: the site
- */
-void bpf_tramp_move_site(struct bpf_tramp_move *move, struct bpf_tramp_site *site)
-{
-	list_move(&site->list, &move->sites);
-	move->from->nr_sites--;
-	move->nr_sites++;
-}
-
-/**
- * bpf_tramp_move_all - all sites that the set has left belong to the move
- * @move: the move
- */
-void bpf_tramp_move_all(struct bpf_tramp_move *move)
-{
-	list_splice_init(&move->from->sites, &move->sites);
-	move->nr_sites += move->from->nr_sites;
-	move->from->nr_sites = 0;
-}
-
-static int move_make_thunks(struct bpf_tramp_move *move)
-{
-	struct bpf_tramp_site *site;
-	int err;
-
-	if (!move->nr_sites || !move->to || !bpf_tramp_set_has_thunks(move->to))
-		return 0;
-	move->thunks = bpf_tramp_thunks_alloc(move->to, move->nr_sites);
-	if (!move->thunks)
-		return -ENOMEM;
-	list_for_each_entry(site, &move->sites, list) {
-		err = bpf_tramp_site_number(site);
-		if (err)
-			return err;
-		bpf_tramp_thunks_add(move->thunks, move->to, site);
-	}
-	return bpf_tramp_thunks_write(move->thunks);
-}
-
-static enum bpf_tramp_batch_op move_op(const struct bpf_tramp_move *move)
-{
-	if (!move->from->live)
-		return BPF_TRAMP_BATCH_ADD;
-	return move->to ? BPF_TRAMP_BATCH_MOD : BPF_TRAMP_BATCH_DEL;
-}
-
-static void move_patch(struct bpf_tramp_move *move, struct bpf_tramp_batch *batch)
-{
-	struct bpf_tramp_site *site;
-	unsigned long addr;
-	u32 i = 0;
-
-	list_for_each_entry(site, &move->sites, list) {
-		if (!move->to)
-			addr = bpf_tramp_ip_addr(site->ip);
-		else if (move->thunks)
-			addr = bpf_tramp_thunks_get(move->thunks, i++);
-		else
-			addr = bpf_tramp_set_addr(move->to);
-		bpf_tramp_batch_site(batch, site->ip, addr);
-	}
-}
-
-/**
- * bpf_tramp_move_end - the sites are where they are patched to
- * @move: the move; is freed, unless its sites have left ftrace
- *
- * If nothing was patched, which the caller may also decide, that is where they were.
- */
-void bpf_tramp_move_end(struct bpf_tramp_move *move)
-{
-	struct bpf_tramp_set *set = move->done ? move->to : move->from;
-	struct bpf_tramp_site *site;
-
-	if (!move->done && move->thunks)
-		bpf_tramp_thunks_free(move->thunks);
-	list_for_each_entry(site, &move->sites, list) {
-		site->set = set;
-		site->requested = false;
-		cond_resched();
-	}
-	if (!set)
-		return;
-	list_splice(&move->sites, &set->sites);
-	set->nr_sites += move->nr_sites;
-	list_del(&move->node);
-	kfree(move);
-}
-
 static int set_prepare(struct bpf_tramp_set *set)
 {
 	int err;
@@ -208,7 +94,7 @@ static int change_prepare(struct bpf_tramp_change *ch)
 		}
 	}
 	list_for_each_entry(move, &ch->moves, node)
-		err = err ?: move_make_thunks(move);
+		err = err ?: bpf_tramp_move_prepare(move);
 	return err;
 }
 
@@ -220,7 +106,7 @@ static int change_patch(struct bpf_tramp_change *ch, enum bpf_tramp_batch_op op)
 	int err;
 
 	list_for_each_entry(move, &ch->moves, node)
-		if (move_op(move) == op)
+		if (bpf_tramp_move_op(move) == op)
 			nr += move->nr_sites;
 	if (!nr)
 		return 0;
@@ -228,14 +114,14 @@ static int change_patch(struct bpf_tramp_change *ch, enum bpf_tramp_batch_op op)
 	if (!batch)
 		return -ENOMEM;
 	list_for_each_entry(move, &ch->moves, node)
-		if (move_op(move) == op)
-			move_patch(move, batch);
+		if (bpf_tramp_move_op(move) == op)
+			bpf_tramp_move_patch(move, batch);
 	err = bpf_tramp_batch_run(batch, op);
 	bpf_tramp_batch_free(batch);
 	if (err)
 		return err;
 	list_for_each_entry(move, &ch->moves, node) {
-		if (move_op(move) != op)
+		if (bpf_tramp_move_op(move) != op)
 			continue;
 		move->done = true;
 		move->from->left = true;

@@ -85,12 +85,17 @@ int bpf_tramp_tuple_add(struct bpf_tramp_set *set, struct bpf_link *link,
 			const struct bpf_tramp_site *site);
 void bpf_tramp_tuple_del(struct bpf_tramp_tuple *t);
 
-/* trampoline_change.c */
+/* trampoline_move.c */
 struct bpf_tramp_move *bpf_tramp_move_add(struct bpf_tramp_change *ch,
 					  struct bpf_tramp_set *from, struct bpf_tramp_set *to);
 void bpf_tramp_move_site(struct bpf_tramp_move *move, struct bpf_tramp_site *site);
 void bpf_tramp_move_all(struct bpf_tramp_move *move);
+int bpf_tramp_move_prepare(struct bpf_tramp_move *move);
+enum bpf_tramp_batch_op bpf_tramp_move_op(const struct bpf_tramp_move *move);
+void bpf_tramp_move_patch(struct bpf_tramp_move *move, struct bpf_tramp_batch *batch);
 void bpf_tramp_move_end(struct bpf_tramp_move *move);
+
+/* trampoline_change.c */
 int bpf_tramp_change_run(struct bpf_tramp_change *ch);
 void bpf_tramp_change_abort(struct bpf_tramp_change *ch);
 int bpf_tramp_change_move(struct bpf_tramp_set *from, struct bpf_tramp_set *to,

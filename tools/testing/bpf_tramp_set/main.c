@@ -11,6 +11,7 @@
 #include "../../../kernel/bpf/trampoline_thunk.c"
 #include "../../../kernel/bpf/trampoline_set.c"
 #include "../../../kernel/bpf/trampoline_site.c"
+#include "../../../kernel/bpf/trampoline_move.c"
 #include "../../../kernel/bpf/trampoline_change.c"
 #include "../../../kernel/bpf/trampoline_tidy.c"
 #include "../../../kernel/bpf/trampoline_attach.c"
