@@ -266,7 +266,8 @@ static bool plan_leaves(const struct bpf_tramp_move *part, enum bpf_tramp_kind k
 		return false;
 	/* to patch a few sites is quicker than to wait for tasks, see change_wait() */
 	return set->kind < kind ||
-	       (part->nr_sites <= BPF_TRAMP_FEW_SITES && (set->left || set->nr_sites));
+	       (part->nr_sites <= BPF_TRAMP_FEW_SITES &&
+		(bpf_tramp_set_awaits(set) || set->nr_sites));
 }
 
 static int plan_one(struct attach *at, struct bpf_tramp_move *part, enum bpf_tramp_kind kind)

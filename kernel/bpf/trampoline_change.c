@@ -103,6 +103,7 @@ static int change_patch(struct bpf_tramp_change *ch, enum bpf_tramp_batch_op op)
 	struct bpf_tramp_batch *batch;
 	struct bpf_tramp_move *move;
 	u32 nr = 0;
+	u64 left;
 	int err;
 
 	list_for_each_entry(move, &ch->moves, node)
@@ -120,11 +121,12 @@ static int change_patch(struct bpf_tramp_change *ch, enum bpf_tramp_batch_op op)
 	bpf_tramp_batch_free(batch);
 	if (err)
 		return err;
+	left = bpf_tramp_sites_leave();
 	list_for_each_entry(move, &ch->moves, node) {
 		if (bpf_tramp_move_op(move) != op)
 			continue;
 		move->done = true;
-		move->from->left = true;
+		move->from->left = left;
 	}
 	return 0;
 }
@@ -142,8 +144,8 @@ static void change_wait(struct bpf_tramp_change *ch)
 	list_for_each_entry(set, &ch->sets, work) {
 		if (!set_switches(set))
 			continue;
-		wait |= set->left;
-		set->left = false;
+		wait |= bpf_tramp_set_awaits(set);
+		set->left = 0;
 	}
 	if (wait)
 		synchronize_rcu_tasks();

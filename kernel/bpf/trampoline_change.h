@@ -94,6 +94,8 @@ int bpf_tramp_move_prepare(struct bpf_tramp_move *move);
 enum bpf_tramp_batch_op bpf_tramp_move_op(const struct bpf_tramp_move *move);
 void bpf_tramp_move_patch(struct bpf_tramp_move *move, struct bpf_tramp_batch *batch);
 void bpf_tramp_move_end(struct bpf_tramp_move *move);
+u64 bpf_tramp_sites_leave(void);
+bool bpf_tramp_set_awaits(const struct bpf_tramp_set *set);
 
 /* trampoline_change.c */
 int bpf_tramp_change_run(struct bpf_tramp_change *ch);

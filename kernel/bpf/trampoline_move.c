@@ -6,6 +6,15 @@
 #include "trampoline_set_internal.h"
 #include "trampoline_change.h"
 
+/* Times at which sites left sets, and the last one from which no task is on its way */
+static struct {
+	u64 now;
+	u64 asked;
+	u64 arrived;
+	atomic_t busy;
+	struct rcu_head rcu;
+} departures;
+
 /**
  * bpf_tramp_move_add - some sites of a set are to move
  * @ch: the change
@@ -136,4 +145,54 @@ void bpf_tramp_move_end(struct bpf_tramp_move *move)
 	set->nr_sites += move->nr_sites;
 	list_del(&move->node);
 	kfree(move);
+}
+
+static void departures_arrived(struct rcu_head *rcu);
+
+/* Has RCU tell when all tasks have arrived; once at a time. */
+static void departures_ask(void)
+{
+	if (atomic_xchg(&departures.busy, 1))
+		return;
+	departures.asked = READ_ONCE(departures.now);
+	call_rcu_tasks(&departures.rcu, departures_arrived);
+}
+
+static void departures_arrived(struct rcu_head *rcu)
+{
+	u64 asked = departures.asked;
+
+	WRITE_ONCE(departures.arrived, asked);
+	atomic_xchg(&departures.busy, 0);
+	/* whoever found it busy has left that to us */
+	if (READ_ONCE(departures.now) != asked)
+		departures_ask();
+}
+
+/**
+ * bpf_tramp_sites_leave - sites have been patched not to branch to their sets any more
+ *
+ * Tasks may be on their way from them: preempted between the site and what it branched to.
+ *
+ * Context: bpf_tramp_sets_mutex is held.
+ * Return: the time, which the caller puts into the sets as @left.
+ */
+u64 bpf_tramp_sites_leave(void)
+{
+	u64 now = departures.now + 1;
+
+	WRITE_ONCE(departures.now, now);
+	departures_ask();
+	return now;
+}
+
+/**
+ * bpf_tramp_set_awaits - may tasks be on their way from sites that have left a set?
+ * @set: the set
+ *
+ * Return: true if so.
+ */
+bool bpf_tramp_set_awaits(const struct bpf_tramp_set *set)
+{
+	return set->left > READ_ONCE(departures.arrived);
 }

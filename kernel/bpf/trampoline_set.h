@@ -134,12 +134,12 @@ enum bpf_tramp_kind {
  * @sites: the sites
  * @work: in the sets of the running change, or the untidy ones
  * @part: while a link attaches: the sites that it covers
+ * @left: when sites left it last, see bpf_tramp_sites_leave(); 0: never
  * @nr_sites: length of @sites
  * @live: the sites branch here
  * @stale: is to get a body: there is none yet, or it lacks a program that comes, or
  *         has one that is gone, which it jumps over
  * @prepared: a new body waits for commit or abort
- * @left: sites have left it; tasks may still be on their way from them
  */
 struct bpf_tramp_set {
 	struct hlist_node hash_node;
@@ -155,11 +155,11 @@ struct bpf_tramp_set {
 	struct list_head sites;
 	struct list_head work;
 	struct bpf_tramp_move *part;
+	u64 left;
 	u32 nr_sites;
 	bool live;
 	bool stale;
 	bool prepared;
-	bool left;
 };
 
 /**

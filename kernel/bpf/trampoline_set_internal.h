@@ -6,6 +6,7 @@
 #ifndef _KERNEL_BPF_TRAMPOLINE_SET_INTERNAL_H
 #define _KERNEL_BPF_TRAMPOLINE_SET_INTERNAL_H
 
+#include <linux/atomic.h>
 #include <linux/bpf.h>
 #include <linux/btf.h>
 #include <linux/cleanup.h>

@@ -232,6 +232,48 @@ static void test_few_sites(void)
 	test_end();
 }
 
+static void test_departures(void)
+{
+	u32 waits;
+
+	test_begin("tasks are waited for until they have arrived, and no longer");
+	world_init(8, 1, 12);
+	links_init(4, 0, 0);
+	/* three sites leave the set of the five, which gets another program */
+	CHECK(!attach_mask(0, 0xff, 0));
+	CHECK(!attach_mask(1, 0x7, 0));
+	CHECK(world.sites_moved == 3);
+	waits = world.waits;
+	CHECK(!attach_mask(2, 0xf8, 0));
+	CHECK(world.switched == 1 && world.waits == waits + 1);
+	op_detach(links[2]);
+
+	/* the same long after */
+	op_detach(links[1]);
+	CHECK(!attach_mask(1, 0x7, 0));
+	while (grace_period())
+		;
+	waits = world.waits;
+	CHECK(!attach_mask(2, 0xf8, 0));
+	CHECK(world.switched == 1 && world.waits == waits);
+	op_detach(links[2]);
+	op_detach(links[1]);
+
+	/* RCU is asked, and tells of these; others have left since */
+	while (grace_period())
+		;
+	CHECK(!attach_mask(1, 0x7, 0));
+	CHECK(!attach_mask(3, 0x8, 0));
+	CHECK(grace_period());
+	waits = world.waits;
+	CHECK(!attach_mask(2, 0xf0, 0));
+	CHECK(world.switched == 1 && world.waits == waits + 1);
+	/* it has been asked for those as well */
+	CHECK(grace_period());
+	CHECK(!grace_period());
+	test_end();
+}
+
 static void test_thunks_renewed(void)
 {
 	u32 i;
@@ -831,6 +873,7 @@ static void test_directed(void)
 	test_kinds();
 	test_alone();
 	test_few_sites();
+	test_departures();
 	test_thunks_renewed();
 	test_duplicates();
 	test_other_id();

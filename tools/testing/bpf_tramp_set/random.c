@@ -253,6 +253,8 @@ static void rnd_op(const struct config *cfg)
 		verbose("tidy");
 		op_tidy();
 	}
+	if (chance(30) && grace_period())
+		verbose("grace period");
 	images_release(rnd, cfg->release);
 }
 

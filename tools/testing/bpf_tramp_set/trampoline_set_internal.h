@@ -115,6 +115,14 @@ static inline void kfree(void *data)
 struct rcu_head {
 };
 
+static inline int atomic_xchg(atomic_t *v, int new)
+{
+	int old = v->counter;
+
+	v->counter = new;
+	return old;
+}
+
 #define kfree_rcu(obj, ...)	kfree(obj)
 
 static inline void *kvmalloc(size_t size, int gfp)
@@ -368,7 +376,7 @@ struct bpf_trampoline {
 	struct list_head images;
 	struct fn *fn;			/* NULL: shared */
 
-	bool left;			/* tasks may be on their way from sites that left */
+	u64 left;			/* since when tasks may be on their way from sites that left */
 	u32 nr_thunks;			/* that sites branch to */
 
 	/* check.c's */
@@ -434,6 +442,7 @@ int bpf_trampoline_add_prog(struct bpf_trampoline *tr, struct bpf_tramp_node *no
 void bpf_trampoline_del_prog(struct bpf_trampoline *tr, struct bpf_tramp_node *node);
 void bpf_trampoline_skip_link(struct bpf_link *link);
 void synchronize_rcu_tasks(void);
+void call_rcu_tasks(struct rcu_head *rcu, void (*func)(struct rcu_head *rcu));
 struct bpf_tramp_cookies *bpf_tramp_cookies_get(struct bpf_tramp_cookies *cookies);
 void bpf_tramp_cookies_put(struct bpf_tramp_cookies *cookies);
 

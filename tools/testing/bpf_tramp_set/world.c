@@ -117,6 +117,10 @@ static struct {
 	u32 flips_after;	/* when this was asked so often */
 	bool no_images;		/* there is no memory for any */
 	u32 waits;		/* for tasks on their way */
+	u64 time;		/* counts sites that leave */
+	struct rcu_head *rcu;	/* whom RCU is to tell that tasks have arrived, */
+	void (*rcu_func)(struct rcu_head *rcu);
+	u64 rcu_time;		/* those of sites that had left by then */
 	struct bpf_trampoline *locked;	/* whose lock is held, or NULL */
 
 	/* of the running operation */
@@ -239,7 +243,7 @@ static void fn_branch(struct fn *fn, unsigned long addr)
 	branch_count(fn->branch, -1);
 	branch_count(addr, 1);
 	if (fn->branch)
-		branch_tr(fn->branch)->left = true;
+		branch_tr(fn->branch)->left = ++world.time;
 	fn->branch = addr;
 }
 
@@ -545,7 +549,31 @@ void synchronize_rcu_tasks(void)
 
 	world.waits++;
 	list_for_each_entry(tr, &world.trs, all)
-		tr->left = false;
+		tr->left = 0;
+}
+
+void call_rcu_tasks(struct rcu_head *rcu, void (*func)(struct rcu_head *rcu))
+{
+	CHECK(!world.rcu_func);
+	world.rcu = rcu;
+	world.rcu_func = func;
+	world.rcu_time = world.time;
+}
+
+/* The tasks have arrived that were on their way when RCU was asked. */
+static bool grace_period(void)
+{
+	void (*func)(struct rcu_head *rcu) = world.rcu_func;
+	struct bpf_trampoline *tr;
+
+	if (!func)
+		return false;
+	list_for_each_entry(tr, &world.trs, all)
+		if (tr->left <= world.rcu_time)
+			tr->left = 0;
+	world.rcu_func = NULL;
+	func(world.rcu);
+	return true;
 }
 
 int bpf_tramp_body_switch(struct bpf_tramp_set *set)
