@@ -85,7 +85,7 @@ struct bpf_tramp_thunks *bpf_tramp_thunks_alloc(struct bpf_tramp_set *set, u32 n
 	thunks->rw = kvmalloc(thunks->size, GFP_KERNEL);
 	if (!thunks->rw || bpf_jit_charge_modmem(thunks->size))
 		goto out_free;
-	thunks->image = arch_alloc_bpf_trampoline(thunks->size);
+	thunks->image = arch_alloc_bpf_near_trampoline(thunks->size);
 	if (!thunks->image)
 		goto out_uncharge;
 	if (thunks->gate) {

@@ -13,7 +13,6 @@ static inline bool bpf_in_reach(const void *from, const void *to)
 	return offset >= -SZ_128M && offset < SZ_128M;
 }
 
-bool bpf_mem_is_far(void *mem, unsigned int size);
 void *bpf_near_alloc(unsigned int size);
 bool bpf_near_free(void *mem, unsigned int size);
 

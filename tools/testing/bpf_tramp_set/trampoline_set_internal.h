@@ -414,7 +414,7 @@ struct bpf_ksym {
 	struct list_head lnode;
 };
 
-void *arch_alloc_bpf_trampoline(unsigned int size);
+void *arch_alloc_bpf_near_trampoline(unsigned int size);
 void arch_free_bpf_trampoline(void *image, unsigned int size);
 int bpf_jit_charge_modmem(u32 size);
 void bpf_jit_uncharge_modmem(u32 size);

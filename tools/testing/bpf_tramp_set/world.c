@@ -668,7 +668,7 @@ unsigned long bpf_tramp_set_addr(struct bpf_tramp_set *set)
 static struct thunk exec[EXEC_MAX][MAX_FNS + 1];
 static bool exec_used[EXEC_MAX];
 
-void *arch_alloc_bpf_trampoline(unsigned int size)
+void *arch_alloc_bpf_near_trampoline(unsigned int size)
 {
 	static u32 next;
 	u32 i = 0;

@@ -375,14 +375,14 @@ static void test_random_mixed(struct env_sets *t)
 static void test_random_far(struct env_sets *t)
 {
 	static const char * const settings[][2] = {
-		{ DEBUGFS "fail_function/bpf_mem_is_far/retval", "1" },
+		{ DEBUGFS "fail_function/bpf_near_alloc/retval", "0" },
 		{ DEBUGFS "fail_function/verbose", "0" },
 		{ DEBUGFS "fail_function/times", "-1" },
 		{ DEBUGFS "fail_function/probability", "50" },
 	};
 	int i;
 
-	if (write_str(DEBUGFS "fail_function/inject", "bpf_mem_is_far")) {
+	if (write_str(DEBUGFS "fail_function/inject", "bpf_near_alloc")) {
 		test__skip();
 		return;
 	}
