@@ -68,6 +68,7 @@ void jit_gate_write(void *gate, const struct jit_image *image);
 void jit_gate_switch(void *gate, const struct jit_image *image);
 void jit_thunk_write(void *thunk, void *gate, int call_orig, unsigned long ip,
 		     unsigned long func, unsigned int nr);
+int jit_thunks_frame(unsigned long offset);
 struct bpf_tramp_cookies *jit_cookies(unsigned int first, unsigned int nr);
 void jit_cookie_set(struct bpf_tramp_cookies *cookies, unsigned int nr,
 		    unsigned long long cookie);

@@ -310,6 +310,19 @@ void jit_thunk_write(void *thunk, void *gate, int call_orig, unsigned long ip,
 	arch_bpf_thunk_write(thunk, thunk, gate, call_orig, ip, func, nr);
 }
 
+/* bpf_has_frame_pointer() in a block of thunks that call functions */
+int jit_thunks_frame(unsigned long offset)
+{
+	struct bpf_ksym ksym = {};
+
+	arch_bpf_thunks_ksym(&ksym);
+	if (!ksym.fp_start || !ksym.fp_end)
+		return 0;
+	if (ksym.fp_stride)
+		offset %= ksym.fp_stride;
+	return offset >= ksym.fp_start && offset < ksym.fp_end;
+}
+
 struct bpf_tramp_cookies *jit_cookies(unsigned int first, unsigned int nr)
 {
 	struct bpf_tramp_cookies *cookies;

@@ -477,6 +477,7 @@ static void run_switch(const struct variant *from, const struct variant *to, con
 		/* of two that follow each other, both in reach of the first or not */
 		spec.area = config->image[(i + 1) / 2 % 2];
 		CHECK(!jit_generate(&spec, &set.images[i]), "no image");
+		check_image(&set.images[i]);
 	}
 	set.gate = NULL;
 	set.entry = &set.images[0];
@@ -577,6 +578,8 @@ static void test_canonical(u32 nr_models)
 	pass();
 }
 
+#include "unwind.c"
+
 /*
  * Costs are those of the kernel's own code, which the tests have stand-ins for: that
  * is in a program beside this one.
@@ -641,6 +644,7 @@ int main(int argc, char **argv)
 	test_variants(nr_models);
 	test_switch(nr_models);
 	test_canonical(nr_models);
+	test_unwind();
 	printf("1..%u\n", nr_tests);
 	printf("# %u passed, 0 failed\n", nr_tests);
 	return 0;

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0
-# series.sh: write the series for `git am` to build/series, with a cover letter.
+# series.sh: write the series for `git am` to build/series, with a cover letter. The
+# patches are signed off if git knows an identity of the sender's.
 # series.sh style: fail where checkpatch --strict has a remark on it.
 # series.sh check: only see that manifest and files fit each other.
 #
@@ -109,14 +110,25 @@ put_patch() {
 	done
 }
 
+# A sign-off is the sender's to give: without an identity that somebody has set,
+# rather than one that git makes up of host and user, there is none.
 identity() {
-	local name mail
+	local ident='multi-fentry <multi-fentry@localhost>' sender
 
-	name=$(git -C "$TOP" config user.name || echo "multi-fentry")
-	mail=$(git -C "$TOP" config user.email || echo "multi-fentry@localhost")
-	in_repo config user.name "$name"
-	in_repo config user.email "$mail"
+	SIGNOFF=--no-signoff
+	if sender=$(git -C "$TOP" -c user.useConfigOnly=true var GIT_COMMITTER_IDENT 2>/dev/null); then
+		SIGNOFF=--signoff
+		ident=${sender% * *}
+	fi
+	in_repo config user.name "${ident% <*}"
+	in_repo config user.email "$(sed 's/.*<//; s/>$//' <<<"$ident")"
 	in_repo config core.autocrlf false
+}
+
+tell_signoff() {
+	[ "$SIGNOFF" = --no-signoff ] || return 0
+	msg "the patches have no Signed-off-by, as git does not know who you are. Before you mail" \
+		"them, set an identity (git config user.name, git config user.email) and export again"
 }
 
 # One date for all, so that the same series gives the same files.
@@ -124,7 +136,8 @@ commit() {
 	local date='2026-01-01T00:00:00Z'
 
 	in_repo add -A
-	GIT_AUTHOR_DATE=$date GIT_COMMITTER_DATE=$date in_repo commit -q -s --allow-empty -F -
+	GIT_AUTHOR_DATE=$date GIT_COMMITTER_DATE=$date \
+		in_repo commit -q "$SIGNOFF" --allow-empty -F -
 }
 
 make_repo() {
@@ -161,8 +174,8 @@ write_patches() {
 	local cover
 
 	rm -rf "$OUT"
-	in_repo format-patch -q --cover-letter --base=base --zero-commit --no-signature \
-		-o "$OUT" base..multi-fentry
+	in_repo format-patch -q --subject-prefix='PATCH bpf-next' --cover-letter --base=base \
+		--zero-commit --no-signature --no-signoff -o "$OUT" base..multi-fentry
 	cover=$OUT/0000-cover-letter.patch
 	awk -v subject="$(manifest_subject 0)" -v body="$(manifest_body 0)" '
 		/^\*\*\* BLURB HERE/ { print body; next }
@@ -184,7 +197,7 @@ verify_am() {
 # From a directory without .git: checkpatch would call spdxcheck, which wants
 # Python packages that a machine rarely has.
 # The ids of commits that Fixes: names cannot be looked up: the kernel's history is
-# not there.
+# not there. A sign-off must be there if identity() has found who gives it.
 run_checkpatch() {
 	local f n ignore bad=0
 
@@ -194,7 +207,7 @@ run_checkpatch() {
 		ignore=FILE_PATH_CHANGES,UNKNOWN_COMMIT_ID
 		ignore+=$(manifest_explained "$((10#$n))" | awk '{ printf ",%s", $1 }')
 		(cd "$OUT"; perl "$BUILD/linux/scripts/checkpatch.pl" --root="$BUILD/linux" \
-			--strict --no-summary --terse --showfile \
+			--strict --no-summary --terse --showfile "$SIGNOFF" \
 			--ignore "$ignore" "$f" 2>&1 || true) |
 			sed "s|^|$n: |" >>"$LOGS/checkpatch.log"
 	done
@@ -224,6 +237,7 @@ main() {
 	verify_am
 	rm -rf "$REPO"
 	msg "wrote $(find "$OUT" -name '*.patch' | wc -l) files to build/series; git am takes them"
+	tell_signoff
 	run_checkpatch || [ "${1:-}" != style ]
 }
 

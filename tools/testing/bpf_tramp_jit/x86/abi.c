@@ -41,6 +41,21 @@ static u64 func_ip(bool shared, u32 fn)
 	return sites[fn].func;
 }
 
+/*
+ * All branches to the image of a set are direct, also those to its exit. A landing pad
+ * would only be of use to an attacker: what is there trusts rbp.
+ */
+static void check_image(const struct jit_image *image)
+{
+	static const u8 endbr64[] = { 0xf3, 0x0f, 0x1e, 0xfa };
+	int i;
+
+	if (!(config->flags & JIT_IBT))
+		return;
+	for (i = 0; i + (int)sizeof(endbr64) <= image->size; i++)
+		CHECK(memcmp(image->addr + i, endbr64, sizeof(endbr64)), "ENDBR at %d", i);
+}
+
 static void check_arch(const struct variant *v, const struct args *a)
 {
 	/*

@@ -52,6 +52,7 @@ struct seen_more {
 extern int call_depth;
 
 void return_thunk(void);
+void return_thunk_end(void);
 
 /* stubs.c */
 void jit_set_features(unsigned int features);

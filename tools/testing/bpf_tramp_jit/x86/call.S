@@ -92,11 +92,12 @@ target:
 	ret
 
 /* x86_return_thunk */
-	.globl	return_thunk, __x86_return_thunk
+	.globl	return_thunk, __x86_return_thunk, return_thunk_end
 return_thunk:
 	decl	call_depth
 __x86_return_thunk:
 	ret
+return_thunk_end:
 
 	.globl	__fentry__
 __fentry__:
