@@ -4,33 +4,60 @@
 
 #include <test_progs.h>
 
+/* The symbols of sets with higher numbers than some */
+struct set_symbols {
+	int images;
+	int blocks;		/* of thunks */
+	unsigned int newest;	/* the highest number, if there are any */
+	__u64 low, high;	/* where they are */
+	char last[512];		/* one of them */
+};
+
+/* Returns: the number of symbols of sets with higher numbers than @after, or -1. */
+static inline int get_set_symbols(unsigned int after, struct set_symbols *syms)
+{
+	bool is_image, is_block;
+	unsigned long long addr;
+	unsigned int nr;
+	char line[512];
+	FILE *f;
+
+	memset(syms, 0, sizeof(*syms));
+	f = fopen("/proc/kallsyms", "r");
+	if (!ASSERT_OK_PTR(f, "kallsyms"))
+		return -1;
+	while (fgets(line, sizeof(line), f)) {
+		is_image = sscanf(line, "%llx %*c bpf_trampoline_set_%u", &addr, &nr) == 2;
+		is_block = !is_image && sscanf(line, "%llx %*c bpf_thunks_set_%u", &addr, &nr) == 2;
+		if ((!is_image && !is_block) || nr <= after)
+			continue;
+		syms->images += is_image;
+		syms->blocks += is_block;
+		if (nr > syms->newest)
+			syms->newest = nr;
+		if (!syms->low || addr < syms->low)
+			syms->low = addr;
+		if (addr > syms->high)
+			syms->high = addr;
+		strcpy(syms->last, line);
+	}
+	fclose(f);
+	return syms->images + syms->blocks;
+}
+
 /*
  * Count images and thunks of sets with higher numbers than @after, of which one is
  * told in @left. @newest is the highest number there is, or @after.
  */
 static inline int count_set_symbols(unsigned int after, char left[512], unsigned int *newest)
 {
-	unsigned int nr;
-	char line[512];
-	int cnt = 0;
-	FILE *f;
+	struct set_symbols syms;
+	int cnt;
 
-	*newest = after;
-	f = fopen("/proc/kallsyms", "r");
-	if (!ASSERT_OK_PTR(f, "kallsyms"))
-		return -1;
-	while (fgets(line, sizeof(line), f)) {
-		if (sscanf(line, "%*x %*c bpf_trampoline_set_%u", &nr) != 1 &&
-		    sscanf(line, "%*x %*c bpf_thunks_set_%u", &nr) != 1)
-			continue;
-		if (nr <= after)
-			continue;
-		if (nr > *newest)
-			*newest = nr;
-		strcpy(left, line);
-		cnt++;
-	}
-	fclose(f);
+	cnt = get_set_symbols(after, &syms);
+	*newest = cnt > 0 ? syms.newest : after;
+	if (cnt > 0)
+		strcpy(left, syms.last);
 	return cnt;
 }
 
@@ -43,6 +70,18 @@ static inline __u64 prog_misses(struct bpf_program *prog)
 	if (!ASSERT_OK(bpf_prog_get_info_by_fd(bpf_program__fd(prog), &info, &len), "prog_info"))
 		return 0;
 	return info.recursion_misses;
+}
+
+static inline int write_str(const char *file, const char *val)
+{
+	int fd, err;
+
+	fd = open(file, O_WRONLY | O_TRUNC);
+	if (fd < 0)
+		return -errno;
+	err = write(fd, val, strlen(val)) < 0 ? -errno : 0;
+	close(fd);
+	return err;
 }
 
 /* A number from the environment, for runs that take longer than a test should. */

@@ -112,18 +112,6 @@ struct env_sets {
 
 #define DEBUGFS		"/sys/kernel/debug/"
 
-static inline int write_str(const char *file, const char *val)
-{
-	int fd, err;
-
-	fd = open(file, O_WRONLY | O_TRUNC);
-	if (fd < 0)
-		return -errno;
-	err = write(fd, val, strlen(val)) < 0 ? -errno : 0;
-	close(fd);
-	return err;
-}
-
 static inline bool is_multi(int p)
 {
 	return descs[p].kind <= FSESSION_MULTI;

@@ -2,8 +2,8 @@
 /*
  * What tracing_multi links have to survive: memory that runs out and patching
  * that fails at any step, input that makes no sense, functions that sleep while
- * links come and go, tracers and LSM programs on the same functions; and that
- * stacks can be told through their trampolines.
+ * links come and go, tracers, injected errors and LSM programs on the same
+ * functions; and that stacks can be told through their trampolines.
  *
  * In the environment, TRACING_MULTI_FAULTS=1 has every step fail, not one in a few;
  * TRACING_MULTI_FUZZ is the number of system calls with malformed input,
@@ -672,6 +672,161 @@ static void test_tracers(struct env_sets *t)
 	test_tracer(t, "function_graph");
 }
 
+/*
+ * What fail_function injects into gets a kprobe, which on x86-64 has an ftrace_ops
+ * with IPMODIFY, one for all kprobes of that kind. System calls can have it.
+ */
+#ifdef __x86_64__
+#define SYSCALL(name)	"__x64_sys_" #name
+#else
+#define SYSCALL(name)	"__arm64_sys_" #name
+#endif
+
+#define INJECT		DEBUGFS "fail_function/inject"
+
+/* Whether ftrace knows of an ops with IPMODIFY at the function; true if it does not tell */
+static bool has_ipmodify(const char *name)
+{
+	size_t len = strlen(name);
+	bool found = false;
+	char line[512];
+	FILE *f;
+
+#ifndef __x86_64__
+	return true;
+#endif
+	f = fopen(TRACEFS "enabled_functions", "r");
+	if (!f)
+		return true;
+	while (!found && fgets(line, sizeof(line), f)) {
+		const char *flags = strchr(line, ')');
+
+		/* "name (count) R I D" */
+		found = !strncmp(line, name, len) && !strncmp(line + len, " (", 2) && flags &&
+			!strncmp(flags + 3, " I", 2);
+	}
+	fclose(f);
+	return found;
+}
+
+/* The system call runs these programs once each, and they see its address. */
+static bool inject_call(struct tracing_multi_stress *skel, long nr, const char *name,
+			const bool runs[STRESS_INJECTS], const char *step)
+{
+	__u64 addr = ksym_get_addr(name);
+	char what[128];
+	int i;
+
+	memset(skel->bss->inject_runs, 0, sizeof(skel->bss->inject_runs));
+	memset(skel->bss->inject_ips, 0, sizeof(skel->bss->inject_ips));
+	if (!ASSERT_GE(syscall(nr, 0), 0, name))
+		return false;
+	for (i = 0; i < STRESS_INJECTS; i++) {
+		snprintf(what, sizeof(what), "%s: program %d at %s", step, i, name);
+		if (!ASSERT_EQ(skel->bss->inject_runs[i], runs[i], what) ||
+		    !ASSERT_EQ(skel->bss->inject_ips[i], runs[i] ? addr : 0, what))
+			return false;
+	}
+	return true;
+}
+
+/* The programs of links on several functions, on getpgid(), and on that as well */
+struct inject_roles {
+	enum stress_inject many, one, other;
+};
+
+static bool inject_check(struct tracing_multi_stress *skel, const struct inject_roles *roles,
+			 bool one, bool other, const char *step)
+{
+	bool runs[STRESS_INJECTS] = {};
+
+	runs[roles->many] = true;
+	if (!inject_call(skel, SYS_getsid, SYSCALL(getsid), runs, step))
+		return false;
+	runs[roles->one] = one;
+	runs[roles->other] = other;
+	return inject_call(skel, SYS_getpgid, SYSCALL(getpgid), runs, step);
+}
+
+static struct bpf_program *inject_prog(struct tracing_multi_stress *skel, enum stress_inject which)
+{
+	struct bpf_program *progs[] = {
+		[STRESS_ENTRY] = skel->progs.inject_entry,
+		[STRESS_EXIT] = skel->progs.inject_exit,
+		[STRESS_AROUND] = skel->progs.inject_around,
+	};
+
+	return progs[which];
+}
+
+/*
+ * The ops has been registered for a function that no link covers; then its filter
+ * gets a function where two links are, one of which is closed. What getpgid() has
+ * alone must not keep links from being attached, to it or anywhere else.
+ */
+static void inject_one(struct env_sets *t, struct tracing_multi_stress *skel,
+		       const struct inject_roles *roles)
+{
+	static const char * const funcs[] = {
+		SYSCALL(getpgid), SYSCALL(getsid), SYSCALL(setpgid),
+	};
+	struct bpf_link *many, *one = NULL, *other = NULL;
+
+	many = attach_names(inject_prog(skel, roles->many), funcs, ARRAY_SIZE(funcs));
+	one = attach_names(inject_prog(skel, roles->one), funcs, 1);
+	if (!many || !one || !inject_check(skel, roles, true, false, "before"))
+		goto out;
+	if (!ASSERT_OK(write_str(INJECT, SYSCALL(umask)), "inject umask") ||
+	    !inject_check(skel, roles, true, false, "elsewhere") ||
+	    !ASSERT_OK(write_str(INJECT, SYSCALL(getpgid)), "inject getpgid") ||
+	    !ASSERT_TRUE(has_ipmodify(SYSCALL(getpgid)), "IPMODIFY") ||
+	    !inject_check(skel, roles, true, false, "injected"))
+		goto out;
+	bpf_link__destroy(one);
+	one = NULL;
+	if (!inject_check(skel, roles, false, false, "one link closed"))
+		goto out;
+
+	other = attach_names(inject_prog(skel, roles->other), funcs, 1);
+	if (!other || !inject_check(skel, roles, false, true, "another link") ||
+	    !ASSERT_OK(sets_attach(t, SETS_FEXIT_1, ALL_FUNCS), "fexit_1") ||
+	    !sets_check(t, "elsewhere") || !ASSERT_OK(sets_detach(t, SETS_FEXIT_1), "fexit_1"))
+		goto out;
+
+	if (!ASSERT_OK(write_str(INJECT, "!" SYSCALL(getpgid)), "getpgid again") ||
+	    !inject_check(skel, roles, false, true, "not injected"))
+		goto out;
+	one = attach_names(inject_prog(skel, roles->one), funcs, 1);
+	if (!one || !inject_check(skel, roles, true, true, "all links"))
+		goto out;
+	bpf_link__destroy(other);
+	other = NULL;
+	inject_check(skel, roles, true, false, "after all");
+out:
+	write_str(INJECT, "\n");
+	bpf_link__destroy(other);
+	bpf_link__destroy(one);
+	bpf_link__destroy(many);
+	sets_reset(t);
+}
+
+static void test_inject(struct env_sets *t, struct tracing_multi_stress *skel)
+{
+	static const struct inject_roles roles[] = {
+		{ STRESS_EXIT, STRESS_ENTRY, STRESS_AROUND },
+		{ STRESS_ENTRY, STRESS_AROUND, STRESS_EXIT },
+		{ STRESS_AROUND, STRESS_EXIT, STRESS_ENTRY },
+	};
+	int i;
+
+	if (access(INJECT, W_OK)) {
+		test__skip();
+		return;
+	}
+	for (i = 0; i < ARRAY_SIZE(roles); i++)
+		inject_one(t, skel, &roles[i]);
+}
+
 static bool lsm_run(struct tracing_multi_stress *skel, __u64 lsm_runs, __u64 entries,
 		    const char *step)
 {
@@ -768,6 +923,8 @@ void serial_test_tracing_multi_stress(void)
 		test_sleepers(&t, skel);
 	if (test__start_subtest("tracers"))
 		test_tracers(&t);
+	if (test__start_subtest("inject"))
+		test_inject(&t, skel);
 	if (test__start_subtest("lsm"))
 		test_lsm_hook(skel);
 

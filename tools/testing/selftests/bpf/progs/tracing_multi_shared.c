@@ -117,6 +117,29 @@ int BPF_PROG(single)
 	return 0;
 }
 
+/* pages that the kernel clears for itself while the test attaches, and charges to nobody */
+bool count_pages;
+__u64 pages;
+
+static __always_inline bool has_flag(gfp_t flags, int bit)
+{
+	return flags >> bit & 1;
+}
+
+SEC("tp_btf/mm_page_alloc")
+int BPF_PROG(page_alloc, struct page *page, unsigned int order, gfp_t flags)
+{
+	if (!count_pages || !page || bpf_get_current_pid_tgid() >> 32 != pid)
+		return 0;
+	/* memory of user space, and page tables of that */
+	if (has_flag(flags, ___GFP_HIGHMEM_BIT) || has_flag(flags, ___GFP_MOVABLE_BIT) ||
+	    has_flag(flags, ___GFP_HARDWALL_BIT) || has_flag(flags, ___GFP_ACCOUNT_BIT))
+		return 0;
+	if (has_flag(flags, ___GFP_ZERO_BIT))
+		__sync_fetch_and_add(&pages, 1ULL << order);
+	return 0;
+}
+
 SEC("syscall")
 int read_sites(void *ctx)
 {

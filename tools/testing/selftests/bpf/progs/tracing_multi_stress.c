@@ -14,6 +14,10 @@ __u64 entries;
 __u64 exits;
 __u64 lsm_runs;
 
+/* calls of functions by the test, and the address that a program was told last */
+__u64 inject_runs[STRESS_INJECTS];
+__u64 inject_ips[STRESS_INJECTS];
+
 static __always_inline bool ours(void)
 {
 	return bpf_get_current_pid_tgid() >> 32 == pid;
@@ -73,4 +77,31 @@ int BPF_PROG(after)
 	if (ours())
 		__sync_fetch_and_add(&exits, 1);
 	return 0;
+}
+
+static __always_inline int save_ip(void *ctx, enum stress_inject which)
+{
+	if (!ours())
+		return 0;
+	inject_ips[which] = bpf_get_func_ip(ctx);
+	__sync_fetch_and_add(&inject_runs[which], 1);
+	return 0;
+}
+
+SEC("fentry.multi")
+int BPF_PROG(inject_entry)
+{
+	return save_ip(ctx, STRESS_ENTRY);
+}
+
+SEC("fexit.multi")
+int BPF_PROG(inject_exit)
+{
+	return save_ip(ctx, STRESS_EXIT);
+}
+
+SEC("fsession.multi")
+int BPF_PROG(inject_around)
+{
+	return bpf_session_is_return(ctx) ? save_ip(ctx, STRESS_AROUND) : 0;
 }

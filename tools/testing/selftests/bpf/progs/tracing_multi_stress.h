@@ -10,4 +10,11 @@ enum stress_stack {
 	STRESS_STACKS,
 };
 
+enum stress_inject {
+	STRESS_ENTRY,
+	STRESS_EXIT,
+	STRESS_AROUND,
+	STRESS_INJECTS,
+};
+
 #endif /* __TRACING_MULTI_STRESS_H */
