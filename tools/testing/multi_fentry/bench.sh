@@ -2,10 +2,10 @@
 # SPDX-License-Identifier: GPL-2.0
 # bench.sh: base and patched kernel on the same functions, by the clock and by
 # instruction count, the function tracer and kprobe.multi beside them. A table,
-# and JSON in build/results. ARGS: for `mfentry bench`.
+# and JSON, CSV and pictures in build/results. ARGS: for `mfentry bench`.
 # bench.sh bars: only what the project promises, as a test.
 # bench.sh overlap: many links that overlap, at random and by patterns, by instruction
-# count, with bars.
+# count, with bars and a picture.
 # bench.sh latency: how late tasks wake up while a program counts all calls, with a bar;
 # needs rt-tests. ICOUNT=0: by the clock.
 # bench.sh triggers: the selftests' own benchmarks of a hit, by instruction count, with
@@ -108,6 +108,7 @@ overlap_by_instructions() {
 	local -x ICOUNT=1
 
 	on_kernel "$1" overlap overlap --unit instructions
+	on_kernel "$1" overlap-memory overlap --memory --unit instructions
 	on_kernel "$1" patterns overlap --patterns --unit instructions
 }
 
@@ -172,6 +173,7 @@ main() {
 	local repeat=1
 
 	case ${1:-} in
+	'' | overlap) "$WORKSHOP/deps.sh" plot ;;
 	latency) x86_only "$1"; "$WORKSHOP/deps.sh" latency ;;
 	triggers) x86_only "$1" ;;
 	esac
@@ -189,6 +191,7 @@ main() {
 		# shellcheck disable=SC2086 # arguments are words
 		measure ${ARGS:-}
 		compare
+		"$WORKSHOP/plot.sh" attach memory hit others
 		# an emulator has no branch prediction
 		[ "$ARCH" = x86_64 ] || exit 0
 		echo "the trampolines' code on this machine's processor, without a guest:"
@@ -204,7 +207,9 @@ main() {
 	overlap)
 		side_by_side overlap_by_instructions
 		keep overlap overlap
+		keep overlap-memory overlap-memory
 		keep patterns patterns
+		"$WORKSHOP/plot.sh" overlap
 		compare_results --bars overlap patterns
 		;;
 	latency)

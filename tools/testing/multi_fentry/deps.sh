@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0
-# deps.sh [kernel|latency]: install what the workshop needs, by Debian package name,
-# and what only that kernel of kernel.sh, or `bench.sh latency`, needs. Does nothing,
-# and asks for nothing, when all of it is there.
+# deps.sh [kernel|latency|plot]: install what the workshop needs, by Debian package name,
+# and what only that kernel of kernel.sh, `bench.sh latency` or plot.sh needs. Does
+# nothing, and asks for nothing, when all of it is there.
 set -euo pipefail
 # shellcheck source=lib.sh
 . "$(dirname "$0")/lib.sh"
@@ -23,6 +23,7 @@ if [ "$ARCH" = arm64 ]; then
 fi
 [ "$ARCH" != riscv ] || PACKAGES+=(gcc-riscv64-linux-gnu)
 [ "${1:-}" != latency ] || PACKAGES+=(rt-tests)
+[ "${1:-}" != plot ] || PACKAGES+=(gnuplot-nox)
 CLANG=$(config_says "${1:-}" clang)
 [ -z "$CLANG" ] || PACKAGES+=("clang-$CLANG" "llvm-$CLANG" "lld-$CLANG")
 

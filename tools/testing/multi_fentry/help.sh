@@ -10,8 +10,8 @@ make check-configs  kernels that are configured otherwise, among them PREEMPT_RT
 make unit       the set engine's and the JIT's tests in user space (seconds, once the tree is there)
 make vm         boot the patched kernel: a shell, or RUN='command'
 make bench      attach, detach, memory: patched, base and other tracers in one run;
-                a call of a traced function on this machine's processor; bench.sh
-                overlap, latency and triggers measure more
+                a call of a traced function on this machine's processor; table,
+                CSV and SVG; bench.sh overlap, latency and triggers measure more
 make selftests  the kernel's selftests of trampolines, base and patched side by side
 make series     the patches for `git am`, in build/series
 make tree       the patched kernel tree, built, in build/linux

@@ -42,6 +42,7 @@ static const char usage[] =
 "    --repeat R        so many times (100)\n"
 "  overlap cost of 24 links to 2,000 functions each, at random\n"
 "    --patterns        of 64 links, by patterns of names, instead\n"
+"    --memory          the kernel's memory after each link; attaching takes longer\n"
 "  pattern cost of attaching to *, beside that of its functions' ids\n"
 "\n"
 "  --json FILE         write the results there, - for standard output\n"
@@ -116,7 +117,9 @@ __u64 median(__u64 *v, size_t cnt)
  */
 FILE *json_open(const char *path, const char *kind)
 {
+	time_t today = time(NULL);
 	struct utsname u;
+	char date[16];
 	char *tmp;
 	FILE *f;
 
@@ -131,9 +134,10 @@ FILE *json_open(const char *path, const char *kind)
 		free(tmp);
 	}
 	uname(&u);
+	strftime(date, sizeof(date), "%F", gmtime(&today));
 	fprintf(f, "{\n\"kind\": \"%s\",\n\"unit\": \"%s\",\n\"machine\": \"%s\",\n",
 		kind, opt.unit, u.machine);
-	fprintf(f, "\"kernel\": \"%s\",\n", u.release);
+	fprintf(f, "\"kernel\": \"%s\",\n\"date\": \"%s\",\n", u.release, date);
 	fprintf(f, "\"version\": \"%s\",\n\"cpus\": %ld", u.version,
 		sysconf(_SC_NPROCESSORS_ONLN));
 	return f;
@@ -445,6 +449,7 @@ static void parse_options(int argc, char **argv)
 		{ "no-second", no_argument, NULL, '2' },
 		{ "no-split", no_argument, NULL, 'p' },
 		{ "patterns", no_argument, NULL, 'a' },
+		{ "memory", no_argument, NULL, 'm' },
 		{ "unit", required_argument, NULL, 'u' },
 		{ "repeat", required_argument, NULL, 'r' },
 		{ "seconds", required_argument, NULL, 's' },
@@ -479,6 +484,9 @@ static void parse_options(int argc, char **argv)
 			break;
 		case 'a':
 			opt.patterns = true;
+			break;
+		case 'm':
+			opt.memory = true;
 			break;
 		case 'u':
 			opt.unit = optarg;

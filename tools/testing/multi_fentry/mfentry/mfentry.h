@@ -31,6 +31,7 @@ struct options {
 	bool fexit;		/* list, bench: programs at the functions' return */
 	bool lsm;		/* others: load the LSM program as well */
 	bool patterns;		/* overlap: by patterns instead of at random */
+	bool memory;		/* overlap: measure memory after each link */
 	bool no_second;		/* bench: no second program on the same functions */
 	bool no_split;		/* bench: no second program on some of them */
 	const char *unit;	/* what a nanosecond of this guest stands for */

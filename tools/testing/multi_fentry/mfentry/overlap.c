@@ -4,8 +4,10 @@
  * patterns of their names that tools are given
  *
  * In turn a fentry.multi program, one at the functions' return, and one that asks for
- * the cookie of each function. All are attached, one after the other, and closed. For
- * use by hand: the kernel that it is compared with takes minutes.
+ * the cookie of each function. All are attached, one after the other, and closed. With
+ * --memory the kernel's memory is measured after each. That shrinks its caches, so the
+ * next one takes longer to attach: what it takes is for a run without. For use by hand:
+ * the kernel that it is compared with takes minutes.
  */
 #include <errno.h>
 #include <fnmatch.h>
@@ -34,6 +36,13 @@ static const char * const patterns[] = {
 	"irq_*", "*irq*", "*work*", "signal_*", "proc_*", "*cgroup*", "security_*", "*init*",
 };
 
+/* What one link took. */
+struct one {
+	size_t funcs;
+	struct cost attach;
+	struct mem after;	/* with all links up to this one, if opt.memory */
+};
+
 static const struct bpf_program *program(const struct mfentry_bpf *skel, int link)
 {
 	switch (link % 3) {
@@ -60,7 +69,8 @@ static void choose(__u32 *ids, size_t cnt)
 	}
 }
 
-static struct bpf_link *attach_some(const struct bpf_program *prog, const __u32 *ids, size_t n)
+static struct bpf_link *attach_some(const struct bpf_program *prog, const __u32 *ids, size_t n,
+				    struct cost *c)
 {
 	LIBBPF_OPTS(bpf_tracing_multi_opts, opts, .ids = ids, .cnt = n);
 	__u64 *cookies = xcalloc(n, sizeof(*cookies));
@@ -70,9 +80,11 @@ static struct bpf_link *attach_some(const struct bpf_program *prog, const __u32 
 	for (i = 0; i < n; i++)
 		cookies[i] = ids[i];
 	opts.cookies = cookies;
+	cost_begin(c);
 	link = bpf_program__attach_tracing_multi(prog, NULL, &opts);
 	if (!link)
 		die("cannot attach to %zu functions: %s", n, strerror(errno));
+	cost_end(c);
 	free(cookies);
 	return link;
 }
@@ -89,25 +101,44 @@ static size_t match(__u32 *ids, const struct funcs *funcs, const char *pattern)
 	return n;
 }
 
-/* Returns: to how many functions. */
-static size_t attach_all(struct bpf_link **links, struct mfentry_bpf **skels, int nr,
-			 const struct funcs *funcs)
+static void attach_all(struct bpf_link **links, struct one *ones, struct mfentry_bpf **skels,
+		       int nr, const struct funcs *funcs)
 {
 	__u32 *ids = funcs_ids(funcs);
-	size_t n = FUNCS, sum = 0;
+	struct one *one;
 	int i;
 
 	srand(1);
 	for (i = 0; i < nr; i++) {
+		one = &ones[i];
+		one->funcs = FUNCS;
 		if (opt.patterns)
-			n = match(ids, funcs, patterns[i]);
+			one->funcs = match(ids, funcs, patterns[i]);
 		else
 			choose(ids, funcs->cnt);
-		links[i] = attach_some(program(skels[i], i), ids, n);
-		sum += n;
+		links[i] = attach_some(program(skels[i], i), ids, one->funcs, &one->attach);
+		if (opt.memory)
+			mem_settle(&one->after);
 	}
 	free(ids);
-	return sum;
+}
+
+static void ones_json(FILE *f, const struct one *ones, int nr, const struct mem *before)
+{
+	struct mem mem;
+	int i;
+
+	fputs(",\n\"each\": [\n", f);
+	for (i = 0; i < nr; i++) {
+		fprintf(f, "  {\"functions\": %zu, \"attach_ns\": %llu", ones[i].funcs,
+			ones[i].attach.ns);
+		if (opt.memory) {
+			mem = mem_delta(&ones[i].after, before);
+			fputs(",\n   ", f);
+			mem_json(f, "mem", &mem);
+		}
+		fputs(i < nr - 1 ? "},\n" : "}\n]", f);
+	}
 }
 
 static void print(int nr, size_t sum, const struct cost *attach, const struct cost *closing,
@@ -139,11 +170,12 @@ void cmd_overlap(void)
 	int i, nr = opt.patterns ? ARRAY_SIZE(patterns) : LINKS;
 	struct mfentry_bpf *skels[ARRAY_SIZE(patterns)];
 	struct bpf_link *links[ARRAY_SIZE(patterns)];
-	struct cost attach, closing, det;
+	struct one ones[ARRAY_SIZE(patterns)];
+	struct cost attach = {}, closing, det;
 	struct mem before, after, returned;
 	struct funcs funcs;
 	struct func spare;
-	size_t bodies, sum;
+	size_t bodies, sum = 0;
 	FILE *f;
 
 	allow_files();
@@ -157,9 +189,11 @@ void cmd_overlap(void)
 		skels[i] = load_programs(NULL);
 
 	mem_settle(&before);
-	cost_begin(&attach);
-	sum = attach_all(links, skels, nr, &funcs);
-	cost_end(&attach);
+	attach_all(links, ones, skels, nr, &funcs);
+	for (i = 0; i < nr; i++) {
+		sum += ones[i].funcs;
+		attach.ns += ones[i].attach.ns;
+	}
 	mem_settle(&after);
 	bodies = count_bodies();
 
@@ -178,6 +212,7 @@ void cmd_overlap(void)
 		mem_json(f, "mem", &after);
 		fputs(",\n", f);
 		mem_json(f, "returned", &returned);
+		ones_json(f, ones, nr, &before);
 		json_close(f, opt.json);
 	}
 	if (!opt.json || strcmp(opt.json, "-"))
