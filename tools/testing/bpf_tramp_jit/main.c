@@ -580,6 +580,14 @@ static void test_canonical(u32 nr_models)
 
 #include "unwind.c"
 
+static void test_near(void)
+{
+	test_name = "memory in reach";
+	case_model(&(struct model){});
+	check_near();
+	pass();
+}
+
 /*
  * Costs are those of the kernel's own code, which the tests have stand-ins for: that
  * is in a program beside this one.
@@ -645,6 +653,8 @@ int main(int argc, char **argv)
 	test_switch(nr_models);
 	test_canonical(nr_models);
 	test_unwind();
+	if (HAS_NEAR)
+		test_near();
 	printf("1..%u\n", nr_tests);
 	printf("# %u passed, 0 failed\n", nr_tests);
 	return 0;

@@ -139,3 +139,66 @@ static void check_arch(const struct variant *v, const struct args *a)
 	CHECK(seen.sp == a->call.sp[0], "function's stack off by %ld", a->call.sp[0] - seen.sp);
 	CHECK(more->fp == a->call.sp[0] + NR_STACK_SLOTS * 8, "x29: %lx", more->fp);
 }
+
+#define NEAR_UNIT	64
+#define NEAR_BLOCK	(64 << 10)
+#define NEAR_BLOCKS	256
+
+/* Memory in reach is mapped and unmapped by blocks, and no more of it than may be. */
+static void check_near(void)
+{
+	static void *mem[NEAR_BLOCK / NEAR_UNIT];
+	void *more;
+	int i, nr;
+
+	for (i = 0; i < ARRAY_SIZE(mem); i++) {
+		mem[i] = near_alloc(i % NEAR_UNIT + 1);
+		CHECK(mem[i] == mem[0] + i * NEAR_UNIT, "unit %d", i);
+	}
+	CHECK(near_maps.live == 1, "%d blocks for one", near_maps.live);
+	more = near_alloc(1);
+	CHECK(more && near_maps.live == 2, "%d blocks for two", near_maps.live);
+
+	/* the last one stays */
+	for (i = 0; i < ARRAY_SIZE(mem); i++)
+		CHECK(near_free(mem[i], i % NEAR_UNIT + 1), "unit %d", i);
+	CHECK(near_maps.live == 1, "%d blocks after one is empty", near_maps.live);
+	CHECK(!near_free(mem[0], 1) && !near_free(&more, 1), "other memory was freed");
+	CHECK(near_free(more, 1), "not freed");
+	CHECK(near_maps.live == 1, "%d blocks after all are empty", near_maps.live);
+
+	/* the end of a block, and more than one */
+	mem[0] = near_alloc(NEAR_BLOCK - NEAR_UNIT);
+	mem[1] = near_alloc(2 * NEAR_UNIT);
+	CHECK(mem[1] < mem[0] || mem[1] >= mem[0] + NEAR_BLOCK, "beyond the block");
+	mem[2] = near_alloc(NEAR_BLOCK + 1);
+	CHECK(mem[2] && near_maps.live == 3, "%d blocks for three", near_maps.live);
+	near_free(mem[1], 2 * NEAR_UNIT);
+	near_free(mem[2], NEAR_BLOCK + 1);
+
+	/* Where there is none that is not found out each time. */
+	near_maps.far = 1;
+	nr = near_maps.nr;
+	for (i = 0; i < 100; i++)
+		CHECK(!near_alloc(NEAR_BLOCK), "out of reach");
+	CHECK(near_maps.nr == nr + 1, "%d maps for one", near_maps.nr - nr);
+	CHECK(near_alloc(NEAR_UNIT) == mem[0] + NEAR_BLOCK - NEAR_UNIT, "what is free");
+	near_free(mem[0] + NEAR_BLOCK - NEAR_UNIT, NEAR_UNIT);
+	near_wait();
+	CHECK(!near_alloc(NEAR_BLOCK), "out of reach");
+	CHECK(near_maps.nr == nr + 2, "%d maps for two", near_maps.nr - nr);
+	near_maps.far = 0;
+	CHECK(!near_alloc(NEAR_BLOCK), "tried too early");
+	near_wait();
+
+	for (nr = 1; nr <= NEAR_BLOCKS && (more = near_alloc(NEAR_BLOCK)); nr++)
+		mem[nr] = more;
+	CHECK(nr == NEAR_BLOCKS && near_maps.live == nr, "%d blocks", nr);
+	/* when there is place again that is known */
+	near_free(mem[1], NEAR_BLOCK);
+	mem[1] = near_alloc(NEAR_BLOCK);
+	CHECK(mem[1] && near_maps.live == nr, "no place after one was freed");
+	for (i = 1; i < nr; i++)
+		near_free(mem[i], NEAR_BLOCK);
+	CHECK(near_maps.live == 1, "%d blocks are left", near_maps.live);
+}

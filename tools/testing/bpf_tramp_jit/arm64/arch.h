@@ -23,6 +23,8 @@
 
 /* Sites branch by bl to all trampolines. */
 #define SITE_JMP	0
+/* Trampolines of functions are in memory of their own. */
+#define HAS_NEAR	1
 /* Light programs run without calls. */
 #define HAS_LIGHT	1
 
@@ -64,6 +66,17 @@ int jit_sysreg(unsigned int insn, unsigned long *val);
 int preempt_disabled(void);
 void resched_due(void);
 void resched_done(void);
+
+/* near.c */
+extern struct near_maps {
+	int nr;				/* of all that were made */
+	int live;
+	int far;			/* the next ones are out of reach */
+} near_maps;
+
+void *near_alloc(unsigned int size);
+int near_free(void *mem, unsigned int size);
+void near_wait(void);
 
 /* call.S */
 void call_return(void);

@@ -68,3 +68,7 @@ static void check_arch(const struct variant *v, const struct args *a)
 		CHECK(call_depth == want, "call depth off by %d", call_depth - want);
 	call_depth = 0;
 }
+
+static void check_near(void)
+{
+}

@@ -19,6 +19,8 @@
 
 /* Sites branch by jmp to trampolines that call the function. */
 #define SITE_JMP	1
+/* Trampolines of functions are in no memory of their own. */
+#define HAS_NEAR	0
 /* Light programs run without calls. */
 #define HAS_LIGHT	1
 
