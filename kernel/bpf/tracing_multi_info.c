@@ -58,9 +58,7 @@ static int copy_func(const struct bpf_tracing_multi_link *multi, u32 obj_id, u32
 		site = bpf_tramp_site_find_ip(multi->ips[i]);
 	else
 		site = bpf_tramp_site_find(obj_id, multi->ids[i]);
-	if (copy->ips && multi->ips)
-		copy->ips[i] = multi->ips[i];
-	else if (copy->ips)
+	if (copy->ips && !multi->ips)
 		copy->ips[i] = site ? site->ip : 0;
 	if (copy->indexes)
 		copy->indexes[i] = bpf_tracing_multi_data_index(multi, site);
@@ -77,6 +75,8 @@ static void copy_sets(const struct bpf_tracing_multi_link *multi, struct info_co
 	list_for_each_entry(t, &multi->tuples, link_node) {
 		if (!t->set->nr_sites)
 			continue;
+		if (WARN_ON_ONCE(copy->nr_sets == multi->cnt))
+			return;
 		copy->sets[copy->nr_sets++] = (struct bpf_tracing_multi_set){
 			.key = set_key(t->set),
 			.count = t->set->nr_sites,
@@ -86,14 +86,21 @@ static void copy_sets(const struct bpf_tracing_multi_link *multi, struct info_co
 	}
 }
 
-/* Takes the copies for which there is memory. */
-static void info_copy(struct bpf_tracing_multi_link *multi, struct info_copy *copy)
+/* Takes the copies for which there is memory. Who does not need the mutex waits for nobody. */
+static int info_copy(struct bpf_tracing_multi_link *multi, struct info_copy *copy)
 {
-	guard(mutex)(&bpf_tramp_sets_mutex);
+	if (copy->ips && multi->ips)
+		memcpy(copy->ips, multi->ips, multi->cnt * sizeof(*copy->ips));
+	if (!(copy->ips && !multi->ips) && !copy->indexes && !copy->keys && !copy->sets)
+		return 0;
+	if (mutex_lock_killable(&bpf_tramp_sets_mutex))
+		return -EINTR;
 	if (copy->ips || copy->indexes || copy->keys)
 		link_for_each(multi, copy_func, copy);
 	if (copy->sets)
 		copy_sets(multi, copy);
+	mutex_unlock(&bpf_tramp_sets_mutex);
+	return 0;
 }
 
 static void info_free(struct info_copy *copy)
@@ -153,6 +160,7 @@ static int info_put_sets(const struct info_arrays *to)
 					  &copy->sets[i], sizeof(copy->sets[i]), NULL);
 		if (err)
 			return err;
+		cond_resched();
 	}
 	return 0;
 }
@@ -192,11 +200,8 @@ static int info_fill_arrays(struct bpf_tracing_multi_link *multi, struct info_ar
 {
 	int err;
 
-	err = info_alloc(multi, to);
-	if (!err) {
-		info_copy(multi, &to->copy);
-		err = link_for_each(multi, info_put, to) ?: info_put_sets(to);
-	}
+	err = info_alloc(multi, to) ?: info_copy(multi, &to->copy) ?:
+	      link_for_each(multi, info_put, to) ?: info_put_sets(to);
 	info_free(&to->copy);
 	return err;
 }
@@ -206,10 +211,12 @@ static int info_fill_arrays(struct bpf_tracing_multi_link *multi, struct info_ar
  * @link: the link
  * @info: gets it; says which arrays user space wants, and how long they are
  *
- * Context: may sleep; takes bpf_tramp_sets_mutex, if there are arrays.
+ * Context: may sleep; takes bpf_tramp_sets_mutex for indexes, keys and sets, and for
+ *          addresses of a link whose sites are known by its ids.
  * Return: 0, -EINVAL, -EFAULT or -ENOMEM, -ENOSPC if the arrays are too short, -ENOENT
  *         if the link has no data and the indexes of data are asked for, -E2BIG if the
- *         elements of sets are longer than a page.
+ *         elements of sets are longer than a page, -EINTR if the caller is killed while
+ *         it waits.
  */
 int bpf_tracing_multi_fill_info(const struct bpf_link *link, struct bpf_link_info *info)
 {
@@ -278,7 +285,9 @@ void bpf_tracing_multi_show_fdinfo(const struct bpf_link *link, struct seq_file 
 	struct fdinfo info = { .seq = seq };
 
 	info.copy.ips = kvmalloc_objs(*info.copy.ips, multi->cnt, GFP_KERNEL_ACCOUNT);
-	info_copy(multi, &info.copy);
+	/* who is killed meanwhile does not read on */
+	if (info_copy(multi, &info.copy))
+		goto out;
 	seq_printf(seq, "attach_type:\t%u\n", link->attach_type);
 	seq_printf(seq, "cnt:\t%u\n", multi->cnt);
 	seq_printf(seq, "skipped:\t%u\n", multi->skipped);
@@ -286,6 +295,7 @@ void bpf_tracing_multi_show_fdinfo(const struct bpf_link *link, struct seq_file 
 		seq_printf(seq, "data_map_id:\t%u\n", multi->data->id);
 	seq_printf(seq, "%s\t %s\t %s\t %s\n", "obj-id", "btf-id", "cookie", "func");
 	link_for_each(multi, fdinfo_show, &info);
+out:
 	info_free(&info.copy);
 }
 #endif

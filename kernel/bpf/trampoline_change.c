@@ -103,7 +103,7 @@ static int change_patch(struct bpf_tramp_change *ch, enum bpf_tramp_batch_op op)
 	struct bpf_tramp_batch *batch;
 	struct bpf_tramp_move *move;
 	u32 nr = 0;
-	u64 left;
+	u64 left = 0;
 	int err;
 
 	list_for_each_entry(move, &ch->moves, node)
@@ -121,7 +121,9 @@ static int change_patch(struct bpf_tramp_change *ch, enum bpf_tramp_batch_op op)
 	bpf_tramp_batch_free(batch);
 	if (err)
 		return err;
-	left = bpf_tramp_sites_leave();
+	/* sites that are new come from sets that nothing branches to */
+	if (op != BPF_TRAMP_BATCH_ADD)
+		left = bpf_tramp_sites_leave();
 	list_for_each_entry(move, &ch->moves, node) {
 		if (bpf_tramp_move_op(move) != op)
 			continue;

@@ -149,7 +149,11 @@ void bpf_tramp_move_end(struct bpf_tramp_move *move)
 
 static void departures_arrived(struct rcu_head *rcu);
 
-/* Has RCU tell when all tasks have arrived; once at a time. */
+/*
+ * Has RCU tell when all tasks have arrived; once at a time. Who leaves a set and finds
+ * RCU busy has written the time before, and departures_arrived() reads it after it has
+ * given up being busy: both exchanges are full barriers.
+ */
 static void departures_ask(void)
 {
 	if (atomic_xchg(&departures.busy, 1))
@@ -162,7 +166,7 @@ static void departures_arrived(struct rcu_head *rcu)
 {
 	u64 asked = departures.asked;
 
-	WRITE_ONCE(departures.arrived, asked);
+	smp_store_release(&departures.arrived, asked);
 	atomic_xchg(&departures.busy, 0);
 	/* whoever found it busy has left that to us */
 	if (READ_ONCE(departures.now) != asked)
@@ -194,5 +198,5 @@ u64 bpf_tramp_sites_leave(void)
  */
 bool bpf_tramp_set_awaits(const struct bpf_tramp_set *set)
 {
-	return set->left > READ_ONCE(departures.arrived);
+	return set->left > smp_load_acquire(&departures.arrived);
 }

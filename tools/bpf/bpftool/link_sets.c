@@ -99,6 +99,24 @@ static int grow(void *array, __u32 cnt, size_t size)
 	return 0;
 }
 
+static bool is_vmlinux(__u32 id)
+{
+	struct bpf_btf_info info = {};
+	__u32 len = sizeof(info);
+	char name[16] = "";
+	int fd, err;
+
+	fd = bpf_btf_get_fd_by_id(id);
+	if (fd < 0)
+		return false;
+	info.name = ptr_to_u64(name);
+	info.name_len = sizeof(name);
+	err = bpf_btf_get_info_by_fd(fd, &info, &len);
+	close(fd);
+	/* ENOSPC: a longer name */
+	return !err && !strcmp(name, "vmlinux");
+}
+
 static const struct btf *get_btf(__u32 id)
 {
 	struct btf *btf;
@@ -107,12 +125,13 @@ static const struct btf *get_btf(__u32 id)
 	for (i = 0; i < all.btf_cnt; i++)
 		if (all.btfs[i].id == id)
 			return all.btfs[i].btf;
-	if (!all.vmlinux)
-		all.vmlinux = libbpf_find_kernel_btf();
-	btf = btf__load_from_kernel_by_id_split(id, all.vmlinux);
-	/* vmlinux has no base */
-	if (!btf)
+	if (is_vmlinux(id)) {
 		btf = btf__load_from_kernel_by_id(id);
+	} else {
+		if (!all.vmlinux)
+			all.vmlinux = libbpf_find_kernel_btf();
+		btf = btf__load_from_kernel_by_id_split(id, all.vmlinux);
+	}
 	if (grow(&all.btfs, all.btf_cnt, sizeof(*all.btfs))) {
 		btf__free(btf);
 		return NULL;
@@ -268,7 +287,8 @@ static int add_links(void)
 
 	while (!bpf_link_get_next_id(id, &id)) {
 		fd = bpf_link_get_fd_by_id(id);
-		if (fd < 0 && errno == ENOENT)
+		/* it has gone, or is still being created */
+		if (fd < 0 && (errno == ENOENT || errno == EAGAIN))
 			continue;
 		if (fd < 0) {
 			p_err("can't get link by id (%u): %s", id, strerror(errno));

@@ -115,6 +115,9 @@ static inline void kfree(void *data)
 struct rcu_head {
 };
 
+#define smp_store_release(p, v)	(*(p) = (v))
+#define smp_load_acquire(p)	(*(p))
+
 static inline int atomic_xchg(atomic_t *v, int new)
 {
 	int old = v->counter;
