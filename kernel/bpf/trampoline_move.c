@@ -166,6 +166,7 @@ static void departures_arrived(struct rcu_head *rcu)
 {
 	u64 asked = departures.asked;
 
+	/* pairs with bpf_tramp_set_awaits(): what tasks did on their way is done */
 	smp_store_release(&departures.arrived, asked);
 	atomic_xchg(&departures.busy, 0);
 	/* whoever found it busy has left that to us */
@@ -198,5 +199,6 @@ u64 bpf_tramp_sites_leave(void)
  */
 bool bpf_tramp_set_awaits(const struct bpf_tramp_set *set)
 {
+	/* pairs with departures_arrived() */
 	return set->left > smp_load_acquire(&departures.arrived);
 }

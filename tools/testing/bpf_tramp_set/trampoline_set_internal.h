@@ -115,7 +115,9 @@ static inline void kfree(void *data)
 struct rcu_head {
 };
 
+/* there is one thread */
 #define smp_store_release(p, v)	(*(p) = (v))
+/* there is one thread */
 #define smp_load_acquire(p)	(*(p))
 
 static inline int atomic_xchg(atomic_t *v, int new)
@@ -379,7 +381,7 @@ struct bpf_trampoline {
 	struct list_head images;
 	struct fn *fn;			/* NULL: shared */
 
-	u64 left;			/* since when tasks may be on their way from sites that left */
+	u64 left;			/* when sites left, from which tasks may be on their way */
 	u32 nr_thunks;			/* that sites branch to */
 
 	/* check.c's */
