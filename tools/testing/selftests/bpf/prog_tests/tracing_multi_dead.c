@@ -176,7 +176,8 @@ static void daemon_stop(struct env_dead *t)
 
 /*
  * To everything; or to functions in which nobody sleeps but the daemon. Those are
- * of two models, with a second function of each: a set of one has no thunks.
+ * of two models, with a second function of each: a set of one has no thunks. A static
+ * function may have no landing pad, and then has none in common with the second one.
  */
 static struct bpf_link *attach(struct env_dead *t, bool all)
 {
@@ -263,7 +264,7 @@ static bool is_idle(struct env_dead *t)
 }
 
 /*
- * Of the first link the image and the thunks are left of what the daemon sleeps in,
+ * Of the first link the image, and thunks, are left of what the daemon sleeps in,
  * of the others nothing. A word on some stack may keep another set for a while, but
  * never as many as there were links.
  */
@@ -275,7 +276,7 @@ static void test_few(struct env_dead *t)
 		if (!run_round(t, false))
 			return;
 		if (i == 0) {
-			ASSERT_GE(t->copy_blocks, 2, "blocks of thunks");
+			ASSERT_GE(t->copy_blocks, 1, "blocks of thunks");
 			/* one of the two sets */
 			first = wait_symbols(t, t->copy / 2, 10);
 			if (!ASSERT_GT(first, 0, "symbols for the daemon"))

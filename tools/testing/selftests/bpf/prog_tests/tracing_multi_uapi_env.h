@@ -565,6 +565,20 @@ static inline void model_funcs(const struct uapi *u, const union bpf_attr *attr,
 		may_fail(&e->errors, ENOENT);
 }
 
+/* One of the descriptors before those that cannot be read may be wrong. */
+static inline void model_fault(const struct uapi *u, const union bpf_attr *attr,
+			       struct expect *e)
+{
+	__u32 *fds = (void *)attr->link_create.tracing_multi.fds, i;
+
+	may_fail(&e->errors, EFAULT);
+	for (i = 0; fds && i < attr->link_create.tracing_multi.cnt; i++) {
+		if (!readable(u, ptr_to_u64(fds + i), sizeof(*fds)))
+			break;
+		model_fd(u, fds[i], &e->errors);
+	}
+}
+
 static inline void model(const struct uapi *u, const struct request *r, struct expect *e)
 {
 	struct bpf_program *prog = prog_of(u, r->prog);
@@ -596,7 +610,7 @@ static inline void model(const struct uapi *u, const struct request *r, struct e
 	if (ids && cnt <= LINK_MAX_FUNCS &&
 	    (!readable(u, ids, cnt * 4) || (cookies && !readable(u, cookies, cnt * 8)) ||
 	     (fds && !readable(u, fds, cnt * 4))))
-		may_fail(&e->errors, EFAULT);
+		model_fault(u, &attr, e);
 	else if (ids && cnt <= LINK_MAX_FUNCS)
 		model_funcs(u, &attr, r->prog, e);
 	/* a log that cannot be written is told last, and only if there is something to write */
