@@ -993,8 +993,11 @@ stop:
 		       calls, misses[i], changes);
 	}
 	ASSERT_EQ(t->skel->bss->strays, 0, "strays");
-	/* whatever the churners left attached works */
-	sets_check(t, "after all");
+	/*
+	 * Whatever the churners left attached works. Nobody knows the order: who has
+	 * attached first may be the last to note it.
+	 */
+	sets_check_runs(t, "after all");
 out:
 	sets_reset(t);
 }
