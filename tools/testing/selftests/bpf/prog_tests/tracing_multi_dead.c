@@ -276,7 +276,10 @@ static void test_few(struct env_dead *t)
 		if (!run_round(t, false))
 			return;
 		if (i == 0) {
+#ifdef __x86_64__
+			/* elsewhere trampolines call the function themselves */
 			ASSERT_GE(t->copy_blocks, 1, "blocks of thunks");
+#endif
 			/* one of the two sets */
 			first = wait_symbols(t, t->copy / 2, 10);
 			if (!ASSERT_GT(first, 0, "symbols for the daemon"))
