@@ -89,13 +89,15 @@ static void copy_sets(const struct bpf_tracing_multi_link *multi, struct info_co
 /* Takes the copies for which there is memory. Who does not need the mutex waits for nobody. */
 static int info_copy(struct bpf_tracing_multi_link *multi, struct info_copy *copy)
 {
+	bool funcs = (copy->ips && !multi->ips) || copy->indexes || copy->keys;
+
 	if (copy->ips && multi->ips)
 		memcpy(copy->ips, multi->ips, multi->cnt * sizeof(*copy->ips));
-	if (!(copy->ips && !multi->ips) && !copy->indexes && !copy->keys && !copy->sets)
+	if (!funcs && !copy->sets)
 		return 0;
 	if (mutex_lock_killable(&bpf_tramp_sets_mutex))
 		return -EINTR;
-	if (copy->ips || copy->indexes || copy->keys)
+	if (funcs)
 		link_for_each(multi, copy_func, copy);
 	if (copy->sets)
 		copy_sets(multi, copy);

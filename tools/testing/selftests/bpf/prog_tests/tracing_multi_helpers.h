@@ -84,6 +84,32 @@ static inline int write_str(const char *file, const char *val)
 	return err;
 }
 
+/* A descriptor of the kernel's BTF object of that name, and its ID; 0: there is none. */
+static inline int kernel_btf(const char *name, __u32 *obj_id)
+{
+	struct bpf_btf_info info;
+	char said[64];
+	__u32 len;
+	int fd;
+
+	*obj_id = 0;
+	while (!bpf_btf_get_next_id(*obj_id, obj_id)) {
+		fd = bpf_btf_get_fd_by_id(*obj_id);
+		if (fd < 0)
+			continue;
+		memset(&info, 0, sizeof(info));
+		info.name = ptr_to_u64(said);
+		info.name_len = sizeof(said);
+		len = sizeof(info);
+		if (!bpf_btf_get_info_by_fd(fd, &info, &len) && info.kernel_btf &&
+		    !strcmp(said, name))
+			return fd;
+		close(fd);
+	}
+	*obj_id = 0;
+	return 0;
+}
+
 /* A number from the environment, for runs that take longer than a test should. */
 static inline int env_number(const char *name, int dflt)
 {

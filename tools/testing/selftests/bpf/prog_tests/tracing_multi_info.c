@@ -10,10 +10,10 @@
 #include "tracing_multi_sets_env.h"
 
 /* bpf_fentry_test1() and so on; the last two take a pointer, and are of one model */
-#define FUNC_1		(1U << 0)
-#define FUNC_2		(1U << 1)
-#define FUNC_7		(1U << 6)
-#define FUNC_8		(1U << 7)
+#define FUNC_1		0x01
+#define FUNC_2		0x02
+#define FUNC_7		0x40
+#define FUNC_8		0x80
 
 struct told {
 	struct bpf_link_info info;

@@ -9,6 +9,7 @@
 #include <bpf/btf.h>
 #include "bpf/libbpf_internal.h"
 #include "testing_helpers.h"
+#include "tracing_multi_helpers.h"
 #include "tracing_multi_pattern.skel.h"
 #include "kfunc_module_order.skel.h"
 
@@ -680,29 +681,11 @@ struct mod {
 
 static bool mod_open(struct env_pattern *t, struct mod *mod)
 {
-	struct bpf_btf_info info;
-	__u32 id = 0, len;
-	char name[64];
-	int fd;
-
-	while (!bpf_btf_get_next_id(id, &id)) {
-		fd = bpf_btf_get_fd_by_id(id);
-		if (fd < 0)
-			continue;
-		memset(&info, 0, sizeof(info));
-		info.name = ptr_to_u64(name);
-		info.name_len = sizeof(name);
-		len = sizeof(info);
-		if (!bpf_btf_get_info_by_fd(fd, &info, &len) && info.kernel_btf &&
-		    !strcmp(name, mod->name)) {
-			mod->fd = fd;
-			mod->obj_id = id;
-			mod->btf = btf__load_module_btf(mod->name, t->btf);
-			return ASSERT_OK_PTR(mod->btf, mod->name);
-		}
-		close(fd);
-	}
-	return ASSERT_TRUE(false, mod->name);
+	mod->fd = kernel_btf(mod->name, &mod->obj_id);
+	if (!ASSERT_GT(mod->fd, 0, mod->name))
+		return false;
+	mod->btf = btf__load_module_btf(mod->name, t->btf);
+	return ASSERT_OK_PTR(mod->btf, mod->name);
 }
 
 static void mod_close(struct mod *mod)

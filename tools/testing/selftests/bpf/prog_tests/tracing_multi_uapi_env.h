@@ -161,35 +161,6 @@ static inline void *put_at_end(const struct area *a, const void *data, size_t le
 	return memcpy(a->end - len, data, len);
 }
 
-static inline void find_btfs(struct uapi *u)
-{
-	struct bpf_btf_info info;
-	__u32 id = 0, len;
-	char name[64];
-	int fd;
-
-	while (!bpf_btf_get_next_id(id, &id)) {
-		fd = bpf_btf_get_fd_by_id(id);
-		if (fd < 0)
-			continue;
-		memset(&info, 0, sizeof(info));
-		info.name = ptr_to_u64(name);
-		info.name_len = sizeof(name);
-		len = sizeof(info);
-		if (bpf_btf_get_info_by_fd(fd, &info, &len) || !info.kernel_btf) {
-			close(fd);
-		} else if (!strcmp(name, "vmlinux")) {
-			u->vmlinux = fd;
-			u->vmlinux_id = id;
-		} else if (!strcmp(name, "bpf_testmod")) {
-			u->mod = fd;
-			u->mod_id = id;
-		} else {
-			close(fd);
-		}
-	}
-}
-
 static inline bool uapi_open(struct uapi *u)
 {
 	static const char * const denied[] = {
@@ -213,7 +184,8 @@ static inline bool uapi_open(struct uapi *u)
 		if (!ASSERT_OK(mprotect(a->start, len, PROT_RW), "mprotect"))
 			return false;
 	}
-	find_btfs(u);
+	u->vmlinux = kernel_btf("vmlinux", &u->vmlinux_id);
+	u->mod = kernel_btf("bpf_testmod", &u->mod_id);
 	if (u->mod >= 0)
 		mod = btf__load_module_btf("bpf_testmod", u->sets.btf);
 	id = mod ? find_func_id(mod, "bpf_testmod_fentry_test1") : 0;
