@@ -352,11 +352,12 @@ static int attach(struct attach *at)
  * Context: may sleep; takes bpf_tramp_sets_mutex.
  * Return: 0; 1 if bpf_tramp_site_find() does not know some of the functions by
  *         these ids; or an error, with everything as it was: -ENOENT if no request
- *         is left, -ENOMEM, or what ftrace returned; or the @err of the request that
- *         is refused. A request that is refused, or left out, has @err and @why set:
- *         -EINVAL if requests or links for one function do not agree in model, or
- *         requests in cookie and data, -EEXIST if another request is for the
- *         function and @skip, -EBUSY if the program is attached to it already, or it
+ *         is left, -ENOMEM, -E2BIG if the programs of a function do not fit into a
+ *         trampoline, or what else ftrace or generating a body returned; or the @err
+ *         of the request that is refused. A request that is refused, or left out, has
+ *         @err and @why set: -EINVAL if requests or links for one function do not agree
+ *         in model, or requests in cookie and data, -EEXIST if another request is for
+ *         the function and @skip, -EBUSY if the program is attached to it already, or it
  *         has a trampoline of another model or of somebody else, -E2BIG if it has no
  *         place for another program.
  */

@@ -62,7 +62,10 @@ static void change_late(struct bpf_tramp_change *ch, int err)
 	ch->err = ch->err ?: err;
 }
 
-/* Can the set go on without a new body, as it only jumps over programs that are gone? */
+/*
+ * Can the set go on without a new body? It jumps over programs that are gone, or runs light
+ * ones in the other way.
+ */
 static bool set_can_go_on(const struct bpf_tramp_change *ch, const struct bpf_tramp_set *set)
 {
 	return !ch->link && set->live && set->kind != BPF_TRAMP_KIND_ALONE;

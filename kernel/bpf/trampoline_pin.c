@@ -41,7 +41,7 @@ void bpf_tramp_sets_unlock(void)
  * Return: 1 if @tr runs the program now; 0 if the caller has to add it; or an error, with
  *         all as it was: -EBUSY if the function has another dedicated trampoline (by
  *         another BTF id) or @tr is for another model; what bpf_trampoline_add_prog()
- *         returned; -ENOMEM, or what ftrace returned.
+ *         returned; -ENOMEM, or what ftrace or generating an image returned.
  */
 int bpf_tramp_pin(struct bpf_trampoline *tr, struct bpf_tramp_node *node)
 {
@@ -115,8 +115,8 @@ bool bpf_tramp_unpin(struct bpf_trampoline *tr)
  * ftrace. After a livepatch the site comes back when all is tidied up.
  *
  * Context: may sleep; takes bpf_tramp_sets_mutex.
- * Return: 0; or, if one comes, -ENOMEM or what ftrace returned, with the site where
- *         it was.
+ * Return: 0; or, if one comes, -ENOMEM or what ftrace or generating a body returned,
+ *         with the site where it was.
  */
 int bpf_tramp_ipmodify(unsigned long ip)
 {

@@ -92,7 +92,7 @@ void bpf_tramp_sets_find_wasted(struct list_head *wasted)
 
 /**
  * bpf_tramp_sets_outdate - bodies are to be generated again
- * @which: tells for each set of the table whether its body is one of them
+ * @which: tells for each set whether its body is one of them
  *
  * bpf_tramp_tidy() does it then.
  */
@@ -102,12 +102,12 @@ void bpf_tramp_sets_outdate(bool (*which)(const struct bpf_tramp_set *set))
 	struct hlist_node *tmp;
 	int bucket;
 
-	hash_for_each_safe(sets, bucket, tmp, set, hash_node) {
-		if (!which(set))
-			continue;
-		set->stale = true;
-		bpf_tramp_set_mark_untidy(set);
-	}
+	hash_for_each_safe(sets, bucket, tmp, set, hash_node)
+		if (which(set))
+			bpf_tramp_set_mark_untidy(set);
+	/* those that were untidy before may come back to the table with the body they have */
+	list_for_each_entry(set, &bpf_tramp_untidy, work)
+		set->stale |= which(set);
 }
 
 /**

@@ -65,7 +65,7 @@
  *
  * A set is in one of these states. Only a change goes from one to another, but for
  * what makes sets untidy (a link, a dedicated trampoline's last program or a livepatch
- * that goes).
+ * that goes, statistics that are switched).
  *
  *   state    live  stale  in table
  *   empty    no    no     yes       its sites are new, and run nothing yet
@@ -138,7 +138,8 @@ enum bpf_tramp_kind {
  * @nr_sites: length of @sites
  * @live: the sites branch here
  * @stale: is to get a body: there is none yet, or it lacks a program that comes, or
- *         has one that is gone, which it jumps over
+ *         has one that is gone, which it jumps over, or runs light ones by calls, or not,
+ *         and is to do the other
  * @prepared: a new body waits for commit or abort
  */
 struct bpf_tramp_set {

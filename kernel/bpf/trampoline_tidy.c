@@ -148,7 +148,7 @@ static int tidy_plan(struct bpf_tramp_change *ch)
  * @todo: the sets, by @work; those that it fails for are untidy still
  *
  * Context: may sleep; bpf_tramp_sets_mutex is held.
- * Return: 0, -ENOMEM, or what ftrace returned.
+ * Return: as bpf_tramp_tidy().
  */
 int bpf_tramp_tidy_sets(struct list_head *todo)
 {
@@ -172,8 +172,8 @@ int bpf_tramp_tidy_sets(struct list_head *todo)
  * a set that was to take over the sites of one that is stuck leads alone then.
  *
  * Context: may sleep; bpf_tramp_sets_mutex is held.
- * Return: 0, -ENOMEM, or what ftrace returned; -EAGAIN if a livepatch came or went
- *         meanwhile.
+ * Return: 0, -ENOMEM, or what ftrace or generating a body returned; -EAGAIN if a
+ *         livepatch came or went meanwhile.
  */
 int bpf_tramp_tidy(void)
 {
@@ -263,7 +263,7 @@ void bpf_tramp_sets_detach(struct bpf_link *link, struct list_head *tuples)
  * renewed, if there is the memory.
  *
  * Context: may sleep; takes bpf_tramp_sets_mutex.
- * Return: 0, also if there was nothing to do; -ENOMEM, or what ftrace returned.
+ * Return: as bpf_tramp_tidy(); 0, too, if there was nothing to do.
  */
 int bpf_tramp_sets_tidy(void)
 {
@@ -292,7 +292,7 @@ static bool set_has(const struct bpf_tramp_set *set, bool (*in)(unsigned long ip
  * @data: for @in
  *
  * Context: may sleep; takes bpf_tramp_sets_mutex.
- * Return: 0 if none of them is a site any more; -ENOMEM, or what ftrace returned.
+ * Return: 0 if none of them is a site any more, or as bpf_tramp_tidy().
  */
 int bpf_tramp_sets_leave(bool (*in)(unsigned long ip, void *data), void *data)
 {
