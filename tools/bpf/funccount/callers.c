@@ -157,7 +157,7 @@ static void read_stacks(struct tracer *t, const struct result *r, struct callers
  */
 void callers_trace(struct tracer *t, const struct result *r, struct callers *c)
 {
-	size_t n = count_funcs(r), size = n * sizeof(*c->funcs);
+	size_t n = count_funcs(r), size = n * sizeof(*c->funcs), i;
 	struct fc_callers *array;
 	struct bpf_link *link;
 	int fd;
@@ -174,6 +174,9 @@ void callers_trace(struct tracer *t, const struct result *r, struct callers *c)
 		return;
 	}
 	array = c->funcs;
+	/* the link holds the modules, whose names are yet to be shown */
+	for (i = 0; i < result_shown(r); i++)
+		func_module(&t->funcs, r->v[i].func);
 	/* the counting is over; it would only cost time */
 	bpf_link__destroy(t->link);
 	t->link = NULL;
