@@ -104,6 +104,7 @@ check_selftests() {
 		count_selftests
 	fi
 	wait "$pid" || again=$?
+	[ -n "$TAG" ] || step "selftests of the other kernel" "$WORKSHOP/selftests.sh" across || true
 	step "new selftests $REPEAT times" told "$LOGS/again$TAG.log" "$again" || true
 }
 

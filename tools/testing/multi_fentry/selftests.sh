@@ -6,6 +6,7 @@
 # their output.
 # selftests.sh one <test ...>: the same on the patched kernel (BASE=1, DEBUG=1,
 # HARDENED=1: on that of the name).
+# selftests.sh across: on each of the two some tests that were built for the other.
 # selftests.sh debug|hardened: run all of them on that kernel, look for leaks if
 # it can, and fail when a test does not pass that passes on the patched kernel.
 # ARCH=arm64: on another architecture. STEP=n: with the first n patches, and base
@@ -184,6 +185,31 @@ another() {
 	[ "$st" = 0 ] && [ -z "$bad" ]
 }
 
+# What was built for 7.3 passes on the patched kernel. What was built for that passes on
+# 7.3, or says what it lacks there.
+ACROSS=(fentry_test fexit_test fsession_test modify_return
+	tracing_multi_attach_rollback tracing_multi_test)
+
+across() {
+	local old which st=0 tests bad
+
+	x86_only "tracing_multi without the series"
+	prepare base
+	prepare patched
+	old=${TESTS_OF[base]}
+	TESTS_OF[base]=${TESTS_OF[patched]}
+	TESTS_OF[patched]=$old
+	for which in base patched; do
+		tests=("${ACROSS[@]}")
+		[ "$which" = patched ] || tests+=(tracing_multi_compat)
+		in_guest "$which" across "${tests[@]}" || st=$?
+		cat "$BUILD/vm-out/selftests-$which$TAG-across/"*.log
+		bad=$(grep -v '^OK ' "$BUILD/vm-out/selftests-$which$TAG-across/results") || true
+		[ -z "$bad" ] || { msg "not passed on $which:"; msg "$bad"; st=1; }
+	done
+	return "$st"
+}
+
 # What the results of base depend on.
 base_key() { echo "${KERNEL_OF[base]} ${TESTS_OF[base]} ${ONLY:-}"; }
 
@@ -208,6 +234,7 @@ main() {
 	case ${1:-} in
 	on) shift; on "$@" ;;
 	one) shift; on "$(one_kernel)" "$@" ;;
+	across) across; exit ;;
 	debug | hardened) another "$1"; exit ;;
 	esac
 	rm -f "$TABLE"
