@@ -600,11 +600,8 @@ struct told {
 	struct bpf_tracing_multi_set sets[IDS_MAX];
 };
 
-#define INFO_ARRAY(field) {							\
-	offsetof(struct bpf_link_info, tracing_multi.field),			\
-	offsetof(struct told, field),						\
-	sizeof(((struct told *)0)->field[0])					\
-}
+#define IN_INFO(field)	offsetof(struct bpf_link_info, tracing_multi.field)
+#define IN_TOLD(field)	offsetof(struct told, field)
 
 enum { DATA_INDEXES = 5, INFO_ARRAYS = 7 };
 
@@ -612,8 +609,13 @@ static const struct info_array {
 	size_t info, told;	/* where the pointer is in the one, and the array in the other */
 	size_t size;		/* of an element */
 } info_arrays[INFO_ARRAYS] = {
-	INFO_ARRAY(ids), INFO_ARRAY(btf_obj_ids), INFO_ARRAY(addrs), INFO_ARRAY(cookies),
-	INFO_ARRAY(set_keys), INFO_ARRAY(data_indexes), INFO_ARRAY(sets),
+	{ IN_INFO(ids), IN_TOLD(ids), sizeof(__u32) },
+	{ IN_INFO(btf_obj_ids), IN_TOLD(btf_obj_ids), sizeof(__u32) },
+	{ IN_INFO(addrs), IN_TOLD(addrs), sizeof(__u64) },
+	{ IN_INFO(cookies), IN_TOLD(cookies), sizeof(__u64) },
+	{ IN_INFO(set_keys), IN_TOLD(set_keys), sizeof(__u64) },
+	{ IN_INFO(data_indexes), IN_TOLD(data_indexes), sizeof(__u32) },
+	{ IN_INFO(sets), IN_TOLD(sets), sizeof(struct bpf_tracing_multi_set) },
 };
 
 static inline __u64 *info_ptr(struct bpf_link_info *info, int i)
