@@ -80,38 +80,57 @@ check_sources() {
 	step "manifest" "$WORKSHOP/series.sh" check || true
 	step "trees" "$WORKSHOP/tree.sh" patched || { skipped "all that needs them"; finish; }
 	step "refresh is exact" "$WORKSHOP/tree.sh" exact || true
-	step "series" "$WORKSHOP/series.sh" || true
-	step "checkpatch" "$WORKSHOP/series.sh" style || true
+	step "series and checkpatch" "$WORKSHOP/series.sh" style || true
 	step "libbpf and bpftool" check_libbpf_bpftool || true
 }
 
-# What needs neither a kernel nor a guest of arm64: those do not fit into the same
-# hour. What calls cost is measured with nothing beside it.
-check_code() {
-	step "cost" "$WORKSHOP/unit.sh" cost || true
-	step "unit of arm64" env ARCH=arm64 "$WORKSHOP/unit.sh" || true
-	step "warnings of arm64" env ARCH=arm64 "$WORKSHOP/warnings.sh" || true
+# beside <name> <command ...>: run it while others run. Its step comes when it is joined.
+beside() {
+	"${@:2}" >"$(beside_log "$1")" 2>&1 &
+	BESIDE[$1]=$!
 }
 
-# The new ones once more, beside the others: those keep both CPUs busy for half of
-# their time only.
-check_selftests() {
-	local pid again=0
+beside_log() { log_of "beside $1"; }
 
-	repeat_new_tests >"$LOGS/again$TAG.log" 2>&1 &
-	pid=$!
-	if step "selftests" "$WORKSHOP/selftests.sh" || [ -e "$LOGS/selftests$TAG.table" ]; then
-		count_selftests
-	fi
-	wait "$pid" || again=$?
-	[ -n "$TAG" ] || step "selftests of the other kernel" "$WORKSHOP/selftests.sh" across || true
-	step "new selftests $REPEAT times" told "$LOGS/again$TAG.log" "$again" || true
+# joined <name>
+joined() {
+	local status=0
+
+	wait "${BESIDE[$1]}" || status=$?
+	step "$1" told "$(beside_log "$1")" "$status" || true
 }
 
 # told <log> <status>: what a command said that ran before, and how it ended.
 told() {
 	cat "$1"
 	return "$2"
+}
+
+# Either keeps one CPU busy.
+check_units() {
+	[ -n "$TAG" ] || beside "unit of arm64" env ARCH=arm64 "$WORKSHOP/unit.sh"
+	step "unit" "$WORKSHOP/unit.sh" || true
+	[ -n "$TAG" ] || joined "unit of arm64"
+}
+
+# What needs neither a kernel nor a guest of arm64: those do not fit into the same
+# hour. What calls cost is measured with nothing beside it.
+check_code() {
+	step "cost" "$WORKSHOP/unit.sh" cost || true
+	step "warnings of arm64" env ARCH=arm64 "$WORKSHOP/warnings.sh" || true
+}
+
+# The new ones once more, beside the others: those keep both CPUs busy for half of
+# their time only. What comes then takes one CPU each, and looks at no clock.
+check_selftests() {
+	beside "new selftests $REPEAT times" repeat_new_tests
+	if step "selftests" "$WORKSHOP/selftests.sh" || [ -e "$LOGS/selftests$TAG.table" ]; then
+		count_selftests
+	fi
+	joined "new selftests $REPEAT times"
+	beside "funccount" "$WORKSHOP/funccount.sh"
+	[ -n "$TAG" ] || step "selftests of the other kernel" "$WORKSHOP/selftests.sh" across || true
+	joined "funccount"
 }
 
 # on_another <debug|hardened>: the selftests on one more kernel.
@@ -124,10 +143,12 @@ on_another() {
 }
 
 main() {
+	declare -A BESIDE
+
 	mkdir -p "$LOGS"
 	"$WORKSHOP/deps.sh"
 	[ -n "$TAG" ] || check_sources
-	step "unit" "$WORKSHOP/unit.sh" || true
+	check_units
 	step "base kernel" "$WORKSHOP/kernel.sh" base || { skipped "all that boots"; finish; }
 	step "patched kernel" "$WORKSHOP/kernel.sh" patched || { skipped "all that boots"; finish; }
 	step "warnings" "$WORKSHOP/warnings.sh" || true
@@ -135,7 +156,6 @@ main() {
 	check_selftests
 	[ -z "$DEBUG" ] || on_another debug
 	[ -z "$HARDENED" ] || on_another hardened
-	step "funccount" "$WORKSHOP/funccount.sh" || true
 	step "demo" "$WORKSHOP/demo.sh" bars || true
 	[ -n "$TAG" ] || step "demo with call depth tracking" "$WORKSHOP/demo.sh" depth || true
 	step "bars" "$WORKSHOP/bench.sh" bars || true

@@ -188,7 +188,7 @@ write_patches() {
 
 verify_am() {
 	in_repo checkout -q -b am base
-	quietly series-am git -C "$REPO" am -q "$OUT"/000[1-9]*.patch "$OUT"/00[1-9][0-9]*.patch ||
+	quietly series-am git -C "$REPO" am -q --empty=drop "$OUT"/*.patch ||
 		die "git am does not take the series"
 	in_repo diff --quiet multi-fentry am ||
 		die "git am of the series does not give the tree"
@@ -198,19 +198,27 @@ verify_am() {
 # Python packages that a machine rarely has.
 # The ids of commits that Fixes: names cannot be looked up: the kernel's history is
 # not there. A sign-off must be there if identity() has found who gives it.
-run_checkpatch() {
-	local f n ignore bad=0
+checkpatch() {
+	local n ignore=FILE_PATH_CHANGES,UNKNOWN_COMMIT_ID
 
-	: >"$LOGS/checkpatch.log"
+	n=$(basename "$1" | cut -c1-4)
+	ignore+=$(manifest_explained "$((10#$n))" | awk '{ printf ",%s", $1 }')
+	(cd "$OUT"; perl "$BUILD/linux/scripts/checkpatch.pl" --root="$BUILD/linux" \
+		--strict --no-summary --terse --showfile "$SIGNOFF" \
+		--ignore "$ignore" "$1" 2>&1 || true) | sed "s|^|$n: |"
+}
+
+run_checkpatch() {
+	local f bad logs
+
+	logs=$(mktemp -d)
 	for f in "$OUT"/000[1-9]*.patch "$OUT"/00[1-9][0-9]*.patch; do
-		n=$(basename "$f" | cut -c1-4)
-		ignore=FILE_PATH_CHANGES,UNKNOWN_COMMIT_ID
-		ignore+=$(manifest_explained "$((10#$n))" | awk '{ printf ",%s", $1 }')
-		(cd "$OUT"; perl "$BUILD/linux/scripts/checkpatch.pl" --root="$BUILD/linux" \
-			--strict --no-summary --terse --showfile "$SIGNOFF" \
-			--ignore "$ignore" "$f" 2>&1 || true) |
-			sed "s|^|$n: |" >>"$LOGS/checkpatch.log"
+		[ "$(jobs -pr | wc -l)" -lt "$JOBS" ] || wait -n
+		checkpatch "$f" >"$logs/$(basename "$f")" &
 	done
+	wait
+	cat "$logs"/* >"$LOGS/checkpatch.log"
+	rm -rf "$logs"
 	bad=$(grep -cE '(ERROR|WARNING|CHECK):' "$LOGS/checkpatch.log" || true)
 	if [ "$bad" != 0 ]; then
 		cat "$LOGS/checkpatch.log" >&2
