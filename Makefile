@@ -52,4 +52,5 @@ tree:
 	@$(MF)/kernel.sh tree patched
 
 clean:
+	@[ ! -d build/linux ] || [ -n "$(DISCARD)" ] || $(MF)/tree.sh unedited
 	rm -rf build

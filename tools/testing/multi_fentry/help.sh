@@ -43,6 +43,7 @@ Variables
   JOBS=N             parallel jobs of a build
   DISCARD=1          drop edits in build/linux that were not refreshed
   XDG_CACHE_HOME     where the cache of kernels and packages lies
-  ARCH=x86_64|arm64  the kernel's architecture (x86_64), for all but series and refresh;
-                     arm64 is cross-built and always emulated
+  ARCH=x86_64|arm64  the kernel's architecture (x86_64), for all but series, refresh,
+                     check-series and check-configs, which have ARCHES; arm64 is
+                     cross-built and always emulated
 END
