@@ -89,19 +89,22 @@ static void __noreturn explain_load(int err)
 
 static void __noreturn explain_attach(int err)
 {
+	/* what the kernel says of the only function that matches, and libbpf passes on */
+	bool refused = strstr(warnings, "': #");
+
 	show_warnings();
 	switch (err) {
 	case EPERM:
 		no_permission();
 	case EINVAL:
+		if (refused)
+			errx(1, "the only function that matches cannot be attached to");
 		warnx("no function to attach to; 'grep NAME /proc/kallsyms' shows all");
 		errx(1, "patterns are [!][MODULE:]NAME, and modules have to be loaded");
 	case ENOENT:
 		errx(1, "no function that matches can be attached to; funccount -v shows why");
 	case EOPNOTSUPP:
 		errx(1, "this kernel attaches programs to many functions only on x86-64 and arm64");
-	case E2BIG:
-		errx(1, "too many functions match: leave some out with '!PATTERN'");
 	default:
 		errx(1, "cannot attach: %s; funccount -v shows more", strerror(err));
 	}

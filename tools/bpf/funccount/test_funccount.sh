@@ -250,7 +250,9 @@ test_no_match() {
 		run 1 no_such_function && says "there is no function no_such_function" &&
 		run 1 'vfs_*' '!*' && says "no function to attach to" &&
 		run 1 'a b' && says "unexpected ' '" &&
-		run 1 -m no_such_module && says "is not loaded"
+		run 1 -m no_such_module && says "is not loaded" &&
+		run 1 -L do_exit && says "__noreturn" && says "the only function" &&
+		! grep -q "modules have to be loaded" "$T/err"
 }
 
 test_no_permission() {
