@@ -62,15 +62,6 @@ static void change_late(struct bpf_tramp_change *ch, int err)
 	ch->err = ch->err ?: err;
 }
 
-/*
- * Can the set go on without a new body? It jumps over programs that are gone, or runs light
- * ones in the other way.
- */
-static bool set_can_go_on(const struct bpf_tramp_change *ch, const struct bpf_tramp_set *set)
-{
-	return !ch->link && set->live && set->kind != BPF_TRAMP_KIND_ALONE;
-}
-
 /* Is it what the table has for its class and list? Tidying may put another one before. */
 static bool set_leads(const struct bpf_tramp_change *ch, const struct bpf_tramp_set *set)
 {
@@ -87,15 +78,9 @@ static int change_prepare(struct bpf_tramp_change *ch)
 	struct bpf_tramp_set *set;
 	int err = 0;
 
-	list_for_each_entry(set, &ch->sets, work) {
-		if (err || !set->stale || !set_leads(ch, set))
-			continue;
-		err = set_prepare(set);
-		if (err && set_can_go_on(ch, set)) {
-			change_late(ch, err);
-			err = 0;
-		}
-	}
+	list_for_each_entry(set, &ch->sets, work)
+		if (!err && set->stale && set_leads(ch, set))
+			err = set_prepare(set);
 	list_for_each_entry(move, &ch->moves, node)
 		err = err ?: bpf_tramp_move_prepare(move);
 	return err;

@@ -61,6 +61,7 @@ unsigned long bpf_tramp_site_solo(const struct bpf_tramp_site *site,
 extern struct list_head bpf_tramp_untidy;
 
 bool bpf_tramp_class_equal(const struct bpf_tramp_class *a, const struct bpf_tramp_class *b);
+enum bpf_tramp_kind bpf_tramp_tuples_kind(const struct list_head *tuples);
 enum bpf_tramp_kind bpf_tramp_link_kind(const struct bpf_link *link,
 					const struct bpf_tramp_cookies *cookies);
 struct bpf_tramp_set *bpf_tramp_set_alloc(const struct bpf_tramp_class *class,
@@ -68,14 +69,10 @@ struct bpf_tramp_set *bpf_tramp_set_alloc(const struct bpf_tramp_class *class,
 struct bpf_tramp_set *bpf_tramp_set_derive(const struct bpf_tramp_class *class,
 					   enum bpf_tramp_kind kind, struct bpf_tramp_set *from,
 					   const struct bpf_tramp_site *site);
-struct bpf_tramp_set *bpf_tramp_set_twin(const struct bpf_tramp_class *class,
-					 struct bpf_tramp_set *set,
-					 const struct bpf_tramp_site *site, bool alone);
 struct bpf_tramp_set *bpf_tramp_set_find(const struct bpf_tramp_class *class,
 					 const struct list_head *tuples);
 void bpf_tramp_sets_find_wasted(struct list_head *wasted);
-void bpf_tramp_sets_outdate(bool (*which)(const struct bpf_tramp_set *set));
-bool bpf_tramp_set_fits(const struct bpf_tramp_set *set);
+void bpf_tramp_sets_outdate(void);
 void bpf_tramp_set_insert(struct bpf_tramp_set *set);
 void bpf_tramp_set_mark_untidy(struct bpf_tramp_set *set);
 int bpf_tramp_set_load(struct bpf_tramp_set *set);

@@ -6,20 +6,8 @@
 #include "trampoline_set_internal.h"
 #include "trampoline_change.h"
 
-static bool light_is_run_by(const struct bpf_tramp_set *set)
-{
-	const struct bpf_tramp_tuple *t;
-
-	if (set->class.pin)
-		return false;
-	list_for_each_entry(t, &set->tuples, set_node)
-		if (bpf_tramp_runs_light(BPF_TRAMP_F_LIGHT, &t->node))
-			return true;
-	return false;
-}
-
 /**
- * bpf_tramp_sets_renew_light - generate all bodies again that run light programs
+ * bpf_tramp_sets_renew_light - generate all bodies again, as they may run light programs
  *
  * The caller has changed what bpf_trampoline_generate() looks at. A set for which that
  * fails keeps its body until bpf_tramp_sets_tidy() succeeds.
@@ -33,7 +21,7 @@ void bpf_tramp_sets_renew_light(void)
 		return;
 
 	guard(mutex)(&bpf_tramp_sets_mutex);
-	bpf_tramp_sets_outdate(light_is_run_by);
+	bpf_tramp_sets_outdate();
 	if (bpf_tramp_tidy())
 		bpf_tramp_tidy_later();
 }

@@ -9,10 +9,7 @@
 /* Times at which sites left sets, and the last one from which no task is on its way */
 static struct {
 	u64 now;
-	u64 asked;
 	u64 arrived;
-	atomic_t busy;
-	struct rcu_head rcu;
 } departures;
 
 /**
@@ -62,28 +59,29 @@ void bpf_tramp_move_all(struct bpf_tramp_move *move)
 
 /**
  * bpf_tramp_move_prepare - make the thunks that the sites of a move need
- * @move: the move; what there is of thunks when it fails goes with it
+ * @move: the move
  *
  * Context: may sleep; bpf_tramp_sets_mutex is held.
  * Return: 0 or an error.
  */
 int bpf_tramp_move_prepare(struct bpf_tramp_move *move)
 {
+	struct bpf_tramp_thunks *thunks;
 	struct bpf_tramp_site *site;
 	int err;
 
 	if (!move->nr_sites || !move->to || !bpf_tramp_set_has_thunks(move->to))
 		return 0;
-	move->thunks = bpf_tramp_thunks_alloc(move->to, move->nr_sites);
-	if (!move->thunks)
-		return -ENOMEM;
 	list_for_each_entry(site, &move->sites, list) {
 		err = bpf_tramp_site_number(site);
 		if (err)
 			return err;
-		bpf_tramp_thunks_add(move->thunks, move->to, site);
 	}
-	return bpf_tramp_thunks_write(move->thunks);
+	thunks = bpf_tramp_thunks_make(move->to, &move->sites, move->nr_sites);
+	if (IS_ERR(thunks))
+		return PTR_ERR(thunks);
+	move->thunks = thunks;
+	return 0;
 }
 
 /**
@@ -147,32 +145,17 @@ void bpf_tramp_move_end(struct bpf_tramp_move *move)
 	kfree(move);
 }
 
-static void departures_arrived(struct rcu_head *rcu);
-
-/*
- * Has RCU tell when all tasks have arrived; once at a time. Who leaves a set and finds
- * RCU busy has written the time before, and departures_arrived() reads it after it has
- * given up being busy: both exchanges are full barriers.
- */
-static void departures_ask(void)
+/* Sees the time of all sites that have left before it began. */
+static void departures_work_fn(struct work_struct *work)
 {
-	if (atomic_xchg(&departures.busy, 1))
-		return;
-	departures.asked = READ_ONCE(departures.now);
-	call_rcu_tasks(&departures.rcu, departures_arrived);
-}
+	u64 now = READ_ONCE(departures.now);
 
-static void departures_arrived(struct rcu_head *rcu)
-{
-	u64 asked = departures.asked;
-
+	synchronize_rcu_tasks();
 	/* pairs with bpf_tramp_set_awaits(): what tasks did on their way is done */
-	smp_store_release(&departures.arrived, asked);
-	atomic_xchg(&departures.busy, 0);
-	/* whoever found it busy has left that to us */
-	if (READ_ONCE(departures.now) != asked)
-		departures_ask();
+	smp_store_release(&departures.arrived, now);
 }
+
+static DECLARE_WORK(departures_work, departures_work_fn);
 
 /**
  * bpf_tramp_sites_leave - sites have been patched not to branch to their sets any more
@@ -187,7 +170,8 @@ u64 bpf_tramp_sites_leave(void)
 	u64 now = departures.now + 1;
 
 	WRITE_ONCE(departures.now, now);
-	departures_ask();
+	/* not on bpf_tramp_wq, whose works would wait for it */
+	queue_work(system_dfl_long_wq, &departures_work);
 	return now;
 }
 
@@ -199,6 +183,6 @@ u64 bpf_tramp_sites_leave(void)
  */
 bool bpf_tramp_set_awaits(const struct bpf_tramp_set *set)
 {
-	/* pairs with departures_arrived() */
+	/* pairs with departures_work_fn() */
 	return set->left > smp_load_acquire(&departures.arrived);
 }

@@ -142,6 +142,6 @@ int bpf_tramp_ipmodify(unsigned long ip)
 		bpf_tramp_tidy_later();
 		return 0;
 	}
-	set = bpf_tramp_set_twin(&class, set, site, true);
+	set = bpf_tramp_set_derive(&class, BPF_TRAMP_KIND_ALONE, set, site);
 	return set ? bpf_tramp_change_move(site->set, set, site) : -ENOMEM;
 }

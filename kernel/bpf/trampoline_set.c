@@ -91,23 +91,22 @@ void bpf_tramp_sets_find_wasted(struct list_head *wasted)
 }
 
 /**
- * bpf_tramp_sets_outdate - bodies are to be generated again
- * @which: tells for each set whether its body is one of them
+ * bpf_tramp_sets_outdate - bodies are to be generated again, but in dedicated trampolines
  *
  * bpf_tramp_tidy() does it then.
  */
-void bpf_tramp_sets_outdate(bool (*which)(const struct bpf_tramp_set *set))
+void bpf_tramp_sets_outdate(void)
 {
 	struct bpf_tramp_set *set;
 	struct hlist_node *tmp;
 	int bucket;
 
 	hash_for_each_safe(sets, bucket, tmp, set, hash_node)
-		if (which(set))
+		if (!set->class.pin)
 			bpf_tramp_set_mark_untidy(set);
 	/* those that were untidy before may come back to the table with the body they have */
 	list_for_each_entry(set, &bpf_tramp_untidy, work)
-		set->stale |= which(set);
+		set->stale |= !set->class.pin;
 }
 
 /**
@@ -131,7 +130,13 @@ void bpf_tramp_set_mark_untidy(struct bpf_tramp_set *set)
 	list_move_tail(&set->work, &bpf_tramp_untidy);
 }
 
-static enum bpf_tramp_kind tuples_kind(const struct list_head *tuples)
+/**
+ * bpf_tramp_tuples_kind - how the sites of links have to get to a body
+ * @tuples: the links, as a set has them
+ *
+ * Return: the kind of a set for them, unless it is for one site.
+ */
+enum bpf_tramp_kind bpf_tramp_tuples_kind(const struct list_head *tuples)
 {
 	enum bpf_tramp_kind kind = BPF_TRAMP_KIND_ENTRY;
 	const struct bpf_tramp_tuple *t;
@@ -154,17 +159,6 @@ enum bpf_tramp_kind bpf_tramp_link_kind(const struct bpf_link *link,
 	if (bpf_tramp_prog_thunk_calls(link->prog))
 		return BPF_TRAMP_KIND_ORIG;
 	return cookies ? BPF_TRAMP_KIND_COOKIE : BPF_TRAMP_KIND_ENTRY;
-}
-
-/**
- * bpf_tramp_set_fits - is a set of the kind that its links need, and of no higher one?
- * @set: the set
- *
- * Return: true if so, or if it is for one site.
- */
-bool bpf_tramp_set_fits(const struct bpf_tramp_set *set)
-{
-	return set->kind == BPF_TRAMP_KIND_ALONE || set->kind == tuples_kind(&set->tuples);
 }
 
 /**
@@ -275,26 +269,6 @@ struct bpf_tramp_set *bpf_tramp_set_derive(const struct bpf_tramp_class *class,
 	}
 	bpf_tramp_set_insert(set);
 	return set;
-}
-
-/**
- * bpf_tramp_set_twin - make the set of the table that all sites of another go to
- * @class: of these sites
- * @set: that set
- * @site: one of them
- * @alone: it may be made for one site
- *
- * Return: the set, or NULL if there is no memory.
- */
-struct bpf_tramp_set *bpf_tramp_set_twin(const struct bpf_tramp_class *class,
-					 struct bpf_tramp_set *set,
-					 const struct bpf_tramp_site *site, bool alone)
-{
-	enum bpf_tramp_kind kind = tuples_kind(&set->tuples);
-
-	if (alone && set->nr_sites == 1)
-		kind = BPF_TRAMP_KIND_ALONE;
-	return bpf_tramp_set_derive(class, kind, set, site);
 }
 
 /**

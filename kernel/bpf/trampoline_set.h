@@ -194,7 +194,7 @@ struct bpf_tramp_tuple {
  * @checked: attach types that have been seen to suit the function
  * @requested: while a link attaches: it covers the site
  *
- * There is one for each traced function, so its size counts.
+ * There is one for each traced function, so its size counts: it is 64 bytes.
  */
 struct bpf_tramp_site {
 	struct hlist_node ip_node;
@@ -253,14 +253,13 @@ static inline bool bpf_tramp_set_has_thunks(const struct bpf_tramp_set *set)
 /* The engine; trampoline_pin.h has what trampoline.c needs of it. */
 extern struct mutex bpf_tramp_sets_mutex;
 
-int bpf_tramp_sets_init(void);
 struct bpf_tramp_site *bpf_tramp_site_find(u32 obj_id, u32 btf_id);
 struct bpf_tramp_site *bpf_tramp_site_find_ip(unsigned long ip);
 int bpf_tramp_sets_attach(struct bpf_link *link, struct list_head *tuples,
 			  struct bpf_tramp_req *reqs, u32 cnt, bool cookies, bool skip);
 void bpf_tramp_sets_detach(struct bpf_link *link, struct list_head *tuples);
 int bpf_tramp_sets_tidy(void);
-int bpf_tramp_sets_leave(bool (*in)(unsigned long ip, void *data), void *data);
+bool bpf_tramp_sites_are_in(const struct module *mod);
 
 /*
  * What the engine needs of the rest of the kernel: trampolines and their
@@ -283,11 +282,9 @@ void bpf_tramp_batch_free(struct bpf_tramp_batch *batch);
 
 struct bpf_tramp_thunks;
 
-struct bpf_tramp_thunks *bpf_tramp_thunks_alloc(struct bpf_tramp_set *set, u32 nr);
-void bpf_tramp_thunks_add(struct bpf_tramp_thunks *thunks, struct bpf_tramp_set *set,
-			  const struct bpf_tramp_site *site);
+struct bpf_tramp_thunks *bpf_tramp_thunks_make(struct bpf_tramp_set *set,
+					       const struct list_head *sites, u32 nr);
 unsigned long bpf_tramp_thunks_get(const struct bpf_tramp_thunks *thunks, u32 i);
-int bpf_tramp_thunks_write(struct bpf_tramp_thunks *thunks);
 void bpf_tramp_thunks_free(struct bpf_tramp_thunks *thunks);
 bool bpf_tramp_thunks_are_wasted(const struct bpf_tramp_set *set);
 u32 bpf_tramp_thunks_size(const struct bpf_tramp_set *set);

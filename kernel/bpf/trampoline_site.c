@@ -16,8 +16,6 @@ static DEFINE_XARRAY(sites_by_id);
 /* Numbers of sites */
 static DEFINE_IDA(site_numbers);
 
-static struct kmem_cache *site_cache;
-
 /**
  * bpf_tramp_site_find_ip - find the site of a function
  * @ip: ftrace location
@@ -46,6 +44,25 @@ bool bpf_tramp_ip_is_site(unsigned long ip)
 {
 	guard(spinlock)(&sites_lock);
 	return bpf_tramp_site_find_ip(ip);
+}
+
+/**
+ * bpf_tramp_sites_are_in - are functions of a module sites?
+ * @mod: the module
+ *
+ * Context: may sleep; takes bpf_tramp_sets_mutex.
+ * Return: true if so.
+ */
+bool bpf_tramp_sites_are_in(const struct module *mod)
+{
+	struct bpf_tramp_site *site;
+	int bucket;
+
+	guard(mutex)(&bpf_tramp_sets_mutex);
+	hash_for_each(sites_by_ip, bucket, site, ip_node)
+		if (within_module(site->ip, mod))
+			return true;
+	return false;
 }
 
 /* A dense index needs fewer levels of the array. */
@@ -86,7 +103,7 @@ struct bpf_tramp_site *bpf_tramp_site_alloc(const struct bpf_tramp_req *req)
 	struct bpf_tramp_site *site;
 	int err;
 
-	site = kmem_cache_zalloc(site_cache, GFP_KERNEL);
+	site = kzalloc_obj(*site);
 	if (!site)
 		return ERR_PTR(-ENOMEM);
 	site->ip = req->ip;
@@ -95,7 +112,7 @@ struct bpf_tramp_site *bpf_tramp_site_alloc(const struct bpf_tramp_req *req)
 
 	err = xa_insert(&sites_by_id, site_index(req->obj_id, req->btf_id), site, GFP_KERNEL);
 	if (err) {
-		kmem_cache_free(site_cache, site);
+		kfree(site);
 		return ERR_PTR(err);
 	}
 	scoped_guard(spinlock, &sites_lock)
@@ -114,7 +131,7 @@ void bpf_tramp_site_free(struct bpf_tramp_site *site)
 	scoped_guard(spinlock, &sites_lock)
 		hash_del(&site->ip_node);
 	xa_erase(&sites_by_id, site_index(site->obj_id, site->btf_id));
-	kmem_cache_free(site_cache, site);
+	kfree(site);
 }
 
 /**
@@ -149,15 +166,4 @@ unsigned long bpf_tramp_site_solo(const struct bpf_tramp_site *site,
 				  const struct bpf_tramp_class *class)
 {
 	return bpf_trampoline_ip_is_modified(site->ip) ? site->ip - class->ip_off : 0;
-}
-
-/**
- * bpf_tramp_sets_init - make the cache of sites
- *
- * Return: 0 or -ENOMEM.
- */
-int bpf_tramp_sets_init(void)
-{
-	site_cache = KMEM_CACHE(bpf_tramp_site, 0);
-	return site_cache ? 0 : -ENOMEM;
 }

@@ -22,12 +22,11 @@ struct bpf_tramp_gate {
 
 /**
  * struct bpf_tramp_thunks - a block of thunks
- * @list: in the gate's blocks, once written
+ * @list: in the gate's blocks
  * @tr: the trampoline
  * @ksym: their symbol
  * @name: of that
  * @image: where they are
- * @rw: where they are generated
  * @size: of @image, in bytes
  * @gate: the first is the gate
  * @nr: number of thunks
@@ -39,7 +38,6 @@ struct bpf_tramp_thunks {
 	struct bpf_ksym ksym;
 	char name[32];
 	void *image;
-	void *rw;
 	u32 size;
 	bool gate;
 	u32 nr;
@@ -63,59 +61,101 @@ static unsigned int thunks_offset(const struct bpf_tramp_thunks *thunks, u32 i)
 	return (i + thunks->gate) * arch_bpf_thunk_size();
 }
 
-/**
- * bpf_tramp_thunks_alloc - begin to make thunks for sites that join a set
- * @set: the set, with a body
- * @nr: number of the sites
- *
- * Return: the block, without thunks; NULL if there is no memory.
- */
-struct bpf_tramp_thunks *bpf_tramp_thunks_alloc(struct bpf_tramp_set *set, u32 nr)
+/* The gate, if the block has it, and a thunk for each site */
+static noinline int thunks_write(struct bpf_tramp_thunks *thunks, const struct bpf_tramp_set *set,
+				 const struct list_head *sites)
 {
-	struct bpf_tramp_gate *gate = set->tr->gate;
-	struct bpf_tramp_thunks *thunks;
+	void *rw = kvmalloc(thunks->size, GFP_KERNEL), *image;
+	const struct bpf_tramp_site *site;
+	unsigned int off;
+	u32 i = 0;
 
-	thunks = kzalloc_obj(*thunks);
+	if (!rw)
+		return -ENOMEM;
+	if (thunks->gate)
+		arch_bpf_gate_write(rw, thunks->image, set->tr->cur_image);
+	list_for_each_entry(site, sites, list) {
+		off = thunks_offset(thunks, i++);
+		arch_bpf_thunk_write(rw + off, thunks->image + off, set->tr->gate->image,
+				     set->kind == BPF_TRAMP_KIND_ORIG, site->ip,
+				     site->ip - set->class.ip_off, site->nr);
+	}
+	image = bpf_arch_text_copy(thunks->image, rw, thunks->size);
+	kvfree(rw);
+	return PTR_ERR_OR_ZERO(image);
+}
+ALLOW_ERROR_INJECTION(thunks_write, ERRNO);
+
+static void thunks_perf_event(struct bpf_tramp_thunks *thunks, bool unregister)
+{
+	perf_event_ksymbol(PERF_RECORD_KSYMBOL_TYPE_BPF, thunks->ksym.start, thunks->size,
+			   unregister, thunks->ksym.name);
+}
+
+static void thunks_publish(struct bpf_tramp_thunks *thunks)
+{
+	thunks->tr->gate->nr += thunks->nr;
+	list_add(&thunks->list, &thunks->tr->gate->blocks);
+
+	INIT_LIST_HEAD_RCU(&thunks->ksym.lnode);
+	snprintf(thunks->name, sizeof(thunks->name), "bpf_thunks_set_%u", (u32)thunks->tr->key);
+	thunks->ksym.name = thunks->name;
+	bpf_image_ksym_init(thunks->image, thunks->size, &thunks->ksym);
+	if (thunks->tr->flags & BPF_TRAMP_F_CALL_ORIG)
+		arch_bpf_thunks_ksym(&thunks->ksym);
+	bpf_ksym_add(&thunks->ksym);
+	thunks_perf_event(thunks, false);
+}
+
+static void thunks_free_image(struct bpf_tramp_thunks *thunks)
+{
+	if (thunks->gate)
+		thunks->tr->gate->image = NULL;
+	arch_free_bpf_trampoline(thunks->image, thunks->size);
+	bpf_jit_uncharge_modmem(thunks->size);
+}
+
+/**
+ * bpf_tramp_thunks_make - make thunks for sites that join a set
+ * @set: the set, with a body
+ * @sites: the sites, with numbers
+ * @nr: how many these are
+ *
+ * Context: may sleep; bpf_tramp_sets_mutex is held.
+ * Return: the block, or an error.
+ */
+struct bpf_tramp_thunks *bpf_tramp_thunks_make(struct bpf_tramp_set *set,
+					       const struct list_head *sites, u32 nr)
+{
+	struct bpf_tramp_thunks *thunks = kzalloc_obj(*thunks);
+	int err = -ENOMEM;
+
 	if (!thunks)
-		return NULL;
-	INIT_LIST_HEAD(&thunks->list);
+		return ERR_PTR(err);
 	thunks->tr = set->tr;
-	thunks->gate = !gate->image;
+	thunks->nr = nr;
+	thunks->gate = !set->tr->gate->image;
 	thunks->size = thunks_offset(thunks, nr);
-	thunks->rw = kvmalloc(thunks->size, GFP_KERNEL);
-	if (!thunks->rw || bpf_jit_charge_modmem(thunks->size))
+	if (bpf_jit_charge_modmem(thunks->size))
 		goto out_free;
 	thunks->image = arch_alloc_bpf_near_trampoline(thunks->size);
 	if (!thunks->image)
 		goto out_uncharge;
-	if (thunks->gate) {
-		gate->image = thunks->image;
-		arch_bpf_gate_write(thunks->rw, gate->image, set->tr->cur_image);
+	if (thunks->gate)
+		set->tr->gate->image = thunks->image;
+	err = thunks_write(thunks, set, sites);
+	if (err) {
+		thunks_free_image(thunks);
+		goto out_free;
 	}
+	thunks_publish(thunks);
 	return thunks;
 
 out_uncharge:
 	bpf_jit_uncharge_modmem(thunks->size);
 out_free:
-	kvfree(thunks->rw);
 	kfree(thunks);
-	return NULL;
-}
-
-/**
- * bpf_tramp_thunks_add - make a thunk
- * @thunks: the block
- * @set: the set
- * @site: the site, with a number
- */
-void bpf_tramp_thunks_add(struct bpf_tramp_thunks *thunks, struct bpf_tramp_set *set,
-			  const struct bpf_tramp_site *site)
-{
-	unsigned int off = thunks_offset(thunks, thunks->nr++);
-
-	arch_bpf_thunk_write(thunks->rw + off, thunks->image + off, thunks->tr->gate->image,
-			     set->kind == BPF_TRAMP_KIND_ORIG, site->ip,
-			     site->ip - set->class.ip_off, site->nr);
+	return ERR_PTR(err);
 }
 
 /**
@@ -132,63 +172,20 @@ unsigned long bpf_tramp_thunks_get(const struct bpf_tramp_thunks *thunks, u32 i)
 	return bpf_trampoline_use_jmp(thunks->tr->flags) ? ftrace_jmp_set(addr) : addr;
 }
 
-static void thunks_perf_event(struct bpf_tramp_thunks *thunks, bool unregister)
-{
-	perf_event_ksymbol(PERF_RECORD_KSYMBOL_TYPE_BPF, thunks->ksym.start, thunks->size,
-			   unregister, thunks->ksym.name);
-}
-
-/**
- * bpf_tramp_thunks_write - make the thunks of a block executable
- * @thunks: the block, with all thunks that it has room for
- *
- * Return: 0 or an error.
- */
-int bpf_tramp_thunks_write(struct bpf_tramp_thunks *thunks)
-{
-	void *image = bpf_arch_text_copy(thunks->image, thunks->rw, thunks->size);
-
-	kvfree(thunks->rw);
-	thunks->rw = NULL;
-	if (IS_ERR(image))
-		return PTR_ERR(image);
-	thunks->tr->gate->nr += thunks->nr;
-	list_add(&thunks->list, &thunks->tr->gate->blocks);
-
-	INIT_LIST_HEAD_RCU(&thunks->ksym.lnode);
-	snprintf(thunks->name, sizeof(thunks->name), "bpf_thunks_set_%u", (u32)thunks->tr->key);
-	thunks->ksym.name = thunks->name;
-	bpf_image_ksym_init(thunks->image, thunks->size, &thunks->ksym);
-	if (thunks->tr->flags & BPF_TRAMP_F_CALL_ORIG)
-		arch_bpf_thunks_ksym(&thunks->ksym);
-	bpf_ksym_add(&thunks->ksym);
-	thunks_perf_event(thunks, false);
-	return 0;
-}
-ALLOW_ERROR_INJECTION(bpf_tramp_thunks_write, ERRNO);
-
 /**
  * bpf_tramp_thunks_free - free a block
  * @thunks: the block, which no task can be in
  */
 void bpf_tramp_thunks_free(struct bpf_tramp_thunks *thunks)
 {
-	struct bpf_tramp_gate *gate = thunks->tr->gate;
-
 	/* where it has died in the middle, functions may still branch here */
 	if (ftrace_is_dead())
 		return;
-	if (!list_empty(&thunks->list)) {
-		list_del(&thunks->list);
-		bpf_ksym_del(&thunks->ksym);
-		thunks_perf_event(thunks, true);
-		gate->nr -= thunks->nr;
-	}
-	if (thunks->gate)
-		gate->image = NULL;
-	arch_free_bpf_trampoline(thunks->image, thunks->size);
-	bpf_jit_uncharge_modmem(thunks->size);
-	kvfree(thunks->rw);
+	list_del(&thunks->list);
+	thunks->tr->gate->nr -= thunks->nr;
+	bpf_ksym_del(&thunks->ksym);
+	thunks_perf_event(thunks, true);
+	thunks_free_image(thunks);
 	kfree_rcu(thunks, rcu);
 }
 

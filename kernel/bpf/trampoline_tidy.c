@@ -57,8 +57,12 @@ static void tidy_add(struct bpf_tramp_change *ch, struct bpf_tramp_set *set)
 static int tidy_twin(struct bpf_tramp_change *ch, const struct bpf_tramp_class *class,
 		     struct bpf_tramp_set *set, bool alone)
 {
-	struct bpf_tramp_set *twin = bpf_tramp_set_twin(class, set, first_site(set), alone);
+	enum bpf_tramp_kind kind = bpf_tramp_tuples_kind(&set->tuples);
+	struct bpf_tramp_set *twin;
 
+	if (alone && set->nr_sites == 1)
+		kind = BPF_TRAMP_KIND_ALONE;
+	twin = bpf_tramp_set_derive(class, kind, set, first_site(set));
 	if (!twin)
 		return -ENOMEM;
 	tidy_add(ch, twin);
@@ -72,7 +76,7 @@ static int tidy_twin(struct bpf_tramp_change *ch, const struct bpf_tramp_class *
  */
 static int tidy_elect(struct bpf_tramp_change *ch, struct bpf_tramp_set *set)
 {
-	bool alone = set->kind == BPF_TRAMP_KIND_ALONE, joins;
+	bool alone = set->kind == BPF_TRAMP_KIND_ALONE, fits, joins;
 	struct bpf_tramp_class class;
 	struct bpf_tramp_set *leader;
 
@@ -84,10 +88,9 @@ static int tidy_elect(struct bpf_tramp_change *ch, struct bpf_tramp_set *set)
 		tidy_add(ch, leader);
 	joins = leader && leader->kind == BPF_TRAMP_KIND_ALONE &&
 		!bpf_tramp_class_is_own(&class);
-	if (memcmp(&class, &set->class, sizeof(class)) || !bpf_tramp_set_fits(set))
+	fits = alone ? !leader : set->kind == bpf_tramp_tuples_kind(&set->tuples);
+	if (!fits || memcmp(&class, &set->class, sizeof(class)))
 		return leader && !joins ? 0 : tidy_twin(ch, &class, set, !joins);
-	if (alone && leader)
-		return joins ? tidy_twin(ch, &class, set, false) : 0;
 	if (leader && !joins) {
 		if (leader->nr_sites >= set->nr_sites)
 			return 0;
@@ -210,7 +213,7 @@ void bpf_tramp_renew(void)
 	while (!list_empty(&wasted)) {
 		set = list_first_entry(&wasted, struct bpf_tramp_set, work);
 		list_del_init(&set->work);
-		twin = bpf_tramp_set_twin(&set->class, set, first_site(set), false);
+		twin = bpf_tramp_set_derive(&set->class, set->kind, set, first_site(set));
 		if (twin)
 			bpf_tramp_change_move(set, twin, NULL);
 	}
@@ -273,42 +276,4 @@ int bpf_tramp_sets_tidy(void)
 	err = bpf_tramp_tidy();
 	bpf_tramp_renew();
 	return err;
-}
-
-static bool set_has(const struct bpf_tramp_set *set, bool (*in)(unsigned long ip, void *data),
-		    void *data)
-{
-	const struct bpf_tramp_site *site;
-
-	list_for_each_entry(site, &set->sites, list)
-		if (in(site->ip, data))
-			return true;
-	return false;
-}
-
-/**
- * bpf_tramp_sets_leave - some functions, which no link covers any more, go
- * @in: is a function, by its ftrace location, one of them?
- * @data: for @in
- *
- * Context: may sleep; takes bpf_tramp_sets_mutex.
- * Return: 0 if none of them is a site any more, or as bpf_tramp_tidy().
- */
-int bpf_tramp_sets_leave(bool (*in)(unsigned long ip, void *data), void *data)
-{
-	struct bpf_tramp_set *set, *tmp;
-	LIST_HEAD(todo);
-	int err;
-
-	guard(mutex)(&bpf_tramp_sets_mutex);
-	list_for_each_entry_safe(set, tmp, &bpf_tramp_untidy, work)
-		if (set_has(set, in, data))
-			list_move(&set->work, &todo);
-	if (list_empty(&todo))
-		return 0;
-	err = bpf_tramp_tidy_sets(&todo);
-	list_for_each_entry(set, &bpf_tramp_untidy, work)
-		if (set_has(set, in, data))
-			return err;
-	return 0;
 }

@@ -54,24 +54,22 @@ void bpf_tramp_tidy_not_now(void)
 	cancel_delayed_work(&tidy_work);
 }
 
-static bool ip_is_in(unsigned long ip, void *mod)
-{
-	return within_module(ip, mod);
-}
-
-/* Links keep the modules of their functions, what they leave does not. */
+/*
+ * Links keep the modules of their functions, what they leave does not. What cannot be
+ * tidied elsewhere does not matter; ftrace that has given up keeps the sites for ever.
+ */
 static int module_going(struct notifier_block *nb, unsigned long val, void *mod)
 {
 	int err;
 
-	if (val != MODULE_STATE_GOING)
-		return NOTIFY_OK;
-	for (;;) {
-		err = bpf_tramp_sets_leave(ip_is_in, mod);
-		if (!err || err == -ENODEV)
-			return NOTIFY_OK;
-		msleep(20);
+	while (val == MODULE_STATE_GOING && bpf_tramp_sites_are_in(mod)) {
+		err = bpf_tramp_sets_tidy();
+		if (err == -ENODEV)
+			break;
+		if (err)
+			msleep(20);
 	}
+	return NOTIFY_OK;
 }
 
 static struct notifier_block module_nb = {
@@ -80,6 +78,6 @@ static struct notifier_block module_nb = {
 
 static int __init work_init(void)
 {
-	return bpf_tramp_sets_init() ?: register_module_notifier(&module_nb);
+	return register_module_notifier(&module_nb);
 }
 core_initcall(work_init);

@@ -232,6 +232,11 @@ static void test_few_sites(void)
 	test_end();
 }
 
+static void attach_fourth(void)
+{
+	CHECK(!attach_mask(3, 0x8, 0));
+}
+
 static void test_departures(void)
 {
 	u32 waits;
@@ -263,12 +268,13 @@ static void test_departures(void)
 	while (grace_period())
 		;
 	CHECK(!attach_mask(1, 0x7, 0));
-	CHECK(!attach_mask(3, 0x8, 0));
+	world.meanwhile = attach_fourth;
 	CHECK(grace_period());
+	world.meanwhile = NULL;
 	waits = world.waits;
 	CHECK(!attach_mask(2, 0xf0, 0));
 	CHECK(world.switched == 1 && world.waits == waits + 1);
-	/* it has been asked for those as well */
+	/* the work has been queued again for those */
 	CHECK(grace_period());
 	CHECK(!grace_period());
 	test_end();
@@ -692,13 +698,10 @@ static void test_late_livepatch(void)
 	test_end();
 }
 
-static bool is_odd(unsigned long ip, void *data)
-{
-	return (fn_by_ip(ip) - world.fns) & 1;
-}
-
 static void test_leave(void)
 {
+	struct module mod = { .functions = 0xaa };
+
 	test_begin("functions of a module that goes are no sites any more");
 	world_init(8, 2, 12);
 	links_init_kinds(2, 0, 0, 0x2);
@@ -706,14 +709,9 @@ static void test_leave(void)
 	CHECK(!attach_mask(1, 0x55, 0));
 	op_stop(links[1]);
 	op_stop(links[0]);
-	/* of the two links' sets only the one's have to go */
-	fault_set(1, false);
-	CHECK(bpf_tramp_sets_leave(is_odd, NULL) == -ENOMEM);
-	check_all();
-	CHECK(!bpf_tramp_sets_leave(is_odd, NULL));
-	check_all();
-	CHECK(!bpf_tramp_site_find_ip(world.fns[1].ip) && nr_sets() == 2);
-	CHECK(bpf_tramp_site_find_ip(world.fns[0].ip));
+	CHECK(bpf_tramp_sites_are_in(&mod));
+	op_tidy();
+	CHECK(!bpf_tramp_sites_are_in(&mod));
 	test_end();
 }
 
@@ -816,20 +814,6 @@ static void test_stuck_twin(void)
 	test_end();
 }
 
-static void test_no_bodies(void)
-{
-	test_begin("without memory for bodies, sets that have become equal merge");
-	stuck_twins();
-	world.stuck = NULL;
-	world.no_images = true;
-	CHECK(bpf_tramp_sets_tidy() == -ENOMEM);
-	check_all();
-	CHECK(nr_sets() == 1);
-	world.no_images = false;
-	op_tidy();
-	test_end();
-}
-
 /* Tidying asks for a livepatch several times. */
 static void test_flip(bool on)
 {
@@ -897,7 +881,6 @@ static void test_directed(void)
 	test_wasted_stuck();
 	test_alone_stuck();
 	test_stuck_twin();
-	test_no_bodies();
 	test_flip(false);
 	test_flip(true);
 }

@@ -120,14 +120,6 @@ struct rcu_head {
 /* there is one thread */
 #define smp_load_acquire(p)	(*(p))
 
-static inline int atomic_xchg(atomic_t *v, int new)
-{
-	int old = v->counter;
-
-	v->counter = new;
-	return old;
-}
-
 #define kfree_rcu(obj, ...)	kfree(obj)
 
 static inline void *kvmalloc(size_t size, int gfp)
@@ -148,34 +140,22 @@ static inline void refcount_inc(refcount_t *refcnt)
 	++*refcnt;
 }
 
-/* A cache of objects of one type */
-struct kmem_cache {
-	size_t size;
-	enum mem_type type;
+/* The functions of a module */
+struct module {
+	unsigned long functions;	/* a bit for each */
 };
 
-/* The engine has one, for sites. */
-#define KMEM_CACHE(name, flags)	kmem_cache_create(sizeof(struct name), flags)
+bool within_module(unsigned long ip, const struct module *mod);
 
-static inline struct kmem_cache *kmem_cache_create(size_t size, unsigned int flags)
-{
-	static struct kmem_cache cache;
+/* A work waits until the test runs it, see grace_period(). */
+struct work_struct {
+	void (*func)(struct work_struct *work);
+};
 
-	CHECK(!flags);
-	cache.size = size;
-	cache.type = MEM_SITE;
-	return &cache;
-}
+#define DECLARE_WORK(name, fn)		struct work_struct name = { fn }
+#define queue_work(wq, work)		test_queue_work(work)
 
-static inline void *kmem_cache_zalloc(struct kmem_cache *cache, int gfp)
-{
-	return mem_zalloc(cache->size, cache->type);
-}
-
-static inline void kmem_cache_free(struct kmem_cache *cache, void *obj)
-{
-	kfree(obj);
-}
+void test_queue_work(struct work_struct *work);
 
 /* Mutex */
 struct mutex {
@@ -447,7 +427,6 @@ int bpf_trampoline_add_prog(struct bpf_trampoline *tr, struct bpf_tramp_node *no
 void bpf_trampoline_del_prog(struct bpf_trampoline *tr, struct bpf_tramp_node *node);
 void bpf_trampoline_skip_link(struct bpf_link *link);
 void synchronize_rcu_tasks(void);
-void call_rcu_tasks(struct rcu_head *rcu, void (*func)(struct rcu_head *rcu));
 struct bpf_tramp_cookies *bpf_tramp_cookies_get(struct bpf_tramp_cookies *cookies);
 void bpf_tramp_cookies_put(struct bpf_tramp_cookies *cookies);
 

@@ -115,12 +115,11 @@ static struct {
 	struct fn *stuck;	/* its entry cannot be patched */
 	struct fn *flips;	/* a livepatch comes to it, or goes, */
 	u32 flips_after;	/* when this was asked so often */
-	bool no_images;		/* there is no memory for any */
 	u32 waits;		/* for tasks on their way */
 	u64 time;		/* counts sites that leave */
-	struct rcu_head *rcu;	/* whom RCU is to tell that tasks have arrived, */
-	void (*rcu_func)(struct rcu_head *rcu);
-	u64 rcu_time;		/* those of sites that had left by then */
+	struct work_struct *work;	/* that waits for its turn */
+	bool working;
+	void (*meanwhile)(void);	/* what others do while it waits for tasks */
 	struct bpf_trampoline *locked;	/* whose lock is held, or NULL */
 
 	/* of the running operation */
@@ -285,7 +284,7 @@ static struct bpf_tramp_image *image_generate(struct bpf_trampoline *tr)
 	struct bpf_tramp_image *im;
 	struct bpf_tramp_node *node;
 
-	if (should_fail() || world.no_images)
+	if (should_fail())
 		return NULL;
 	im = calloc(1, sizeof(*im));
 	CHECK(im);
@@ -543,37 +542,44 @@ static bool image_has(struct bpf_tramp_image *im, struct bpf_link *link)
 	return false;
 }
 
+/* The tasks have arrived that were on their way when it was called. */
 void synchronize_rcu_tasks(void)
 {
+	u64 time = world.time;
 	struct bpf_trampoline *tr;
 
-	world.waits++;
+	if (world.working && world.meanwhile)
+		world.meanwhile();
+	else if (!world.working)
+		world.waits++;
 	list_for_each_entry(tr, &world.trs, all)
-		tr->left = 0;
+		if (tr->left <= time)
+			tr->left = 0;
 }
 
-void call_rcu_tasks(struct rcu_head *rcu, void (*func)(struct rcu_head *rcu))
+void test_queue_work(struct work_struct *work)
 {
-	CHECK(!world.rcu_func);
-	world.rcu = rcu;
-	world.rcu_func = func;
-	world.rcu_time = world.time;
+	CHECK(!world.work || world.work == work);
+	world.work = work;
 }
 
-/* The tasks have arrived that were on their way when RCU was asked. */
+/* The work that waits for tasks has its turn. */
 static bool grace_period(void)
 {
-	void (*func)(struct rcu_head *rcu) = world.rcu_func;
-	struct bpf_trampoline *tr;
+	struct work_struct *work = world.work;
 
-	if (!func)
+	if (!work)
 		return false;
-	list_for_each_entry(tr, &world.trs, all)
-		if (tr->left <= world.rcu_time)
-			tr->left = 0;
-	world.rcu_func = NULL;
-	func(world.rcu);
+	world.work = NULL;
+	world.working = true;
+	work->func(work);
+	world.working = false;
 	return true;
+}
+
+bool within_module(unsigned long ip, const struct module *mod)
+{
+	return mod->functions >> (fn_by_ip(ip) - world.fns) & 1;
 }
 
 int bpf_tramp_body_switch(struct bpf_tramp_set *set)

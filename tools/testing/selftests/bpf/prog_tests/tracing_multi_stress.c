@@ -39,7 +39,7 @@ static const char * const fault_functions[] = {
 	"bpf_tramp_batch_run",
 	"bpf_tramp_body_prepare",
 	"bpf_tramp_body_switch",
-	"bpf_tramp_thunks_write",
+	"thunks_write",
 };
 
 static bool faults_setup(void)
