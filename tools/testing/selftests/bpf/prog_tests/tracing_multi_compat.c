@@ -8,6 +8,7 @@
 #include <test_progs.h>
 #include <bpf/btf.h>
 #include "bpftool_helpers.h"
+#include "cap_helpers.h"
 #include "tracing_multi_data.skel.h"
 #include "tracing_multi_types.skel.h"
 
@@ -15,6 +16,7 @@
 
 struct compat {
 	bool is_new;
+	bool drops_caps;	/* when the program is loaded */
 	__u32 ids[FUNCS];	/* of bpf_fentry_test1() and so on, in vmlinux */
 };
 
@@ -59,17 +61,23 @@ static void check_runs(struct tracing_multi_types *skel, int expected)
 static void check_attach(const struct compat *c, const char *pattern,
 			 struct bpf_tracing_multi_opts *opts, const char *lacks)
 {
+	__u64 caps = 1ULL << CAP_BPF | 1ULL << CAP_PERFMON | 1ULL << CAP_SYS_ADMIN, old_caps;
 	struct tracing_multi_types *skel;
 	struct bpf_link *link;
 	char *log;
 	int err;
 
-	if (!open_one(&skel, "nothing") || !ASSERT_OK(tracing_multi_types__load(skel), "load") ||
-	    start_libbpf_log_capture())
+	if (!open_one(&skel, "nothing") || !ASSERT_OK(tracing_multi_types__load(skel), "load"))
 		goto out;
+	if (c->drops_caps &&
+	    !ASSERT_OK(cap_disable_effective(caps, &old_caps), "cap_disable_effective"))
+		goto out;
+	ASSERT_OK(start_libbpf_log_capture(), "capture");
 	link = bpf_program__attach_tracing_multi(skel->progs.nothing, pattern, opts);
 	err = link ? 0 : -errno;
 	log = stop_libbpf_log_capture();
+	if (c->drops_caps)
+		ASSERT_OK(cap_enable_effective(old_caps, NULL), "cap_enable_effective");
 	if (lacks)
 		check_said(c, log, lacks);
 	else
@@ -112,6 +120,18 @@ static void test_fds(const struct compat *c)
 
 	opts.fds = fds;
 	check_attach(c, NULL, &opts, "kernel can't take BTF FDs");
+}
+
+/* What the kernel can is found out with the program that is attached. */
+static void test_capabilities(const struct compat *c)
+{
+	struct compat without = *c;
+
+	without.drops_caps = true;
+	test_ids(&without);
+	test_patterns(&without);
+	test_skip(&without);
+	test_fds(&without);
 }
 
 /* @types: the function that tells the types of arguments, or NULL. */
@@ -237,6 +257,7 @@ void serial_test_tracing_multi_compat(void)
 		{ "patterns", test_patterns },
 		{ "skip", test_skip },
 		{ "fds", test_fds },
+		{ "capabilities", test_capabilities },
 		{ "types", test_types },
 		{ "reentrant", test_reentrant },
 		{ "data", test_data },
