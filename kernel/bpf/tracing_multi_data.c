@@ -54,36 +54,32 @@ static int data_check_map(const struct bpf_map *map, u32 cnt, u32 size,
  *
  * Context: may sleep.
  * Return: 0, also if the program does not ask for data; -EBADF or -EINVAL if the
- *         descriptor is none of a map, -EINVAL if there is a map and the program does
- *         not ask or the other way round, or the map is of another kind, or its values
- *         are too small; -E2BIG if it has too few elements; -EPERM if the caller or
- *         the program may not write to it, -EACCES if the program is signed.
+ *         descriptor is none of a map, -EINVAL if there is one and the program does not
+ *         ask, or the map is of another kind, or its values are too small; -E2BIG if it
+ *         has too few elements; -EPERM if the caller or the program may not write to it,
+ *         -EACCES if the program is signed.
  */
 int bpf_tracing_multi_data_get(struct bpf_tracing_multi_funcs *funcs, const union bpf_attr *attr,
 			       struct bpf_verifier_log *log)
 {
-	bool given = attr->link_create.flags & BPF_F_TRACING_MULTI_DATA;
 	const struct bpf_prog_aux *aux = funcs->link->link.prog->aux;
 	struct bpf_array *array;
 	struct bpf_map *map;
 	u32 i;
 	int err;
 
-	if (!given && !attr->link_create.tracing_multi.data_map_fd && !aux->attach_data_size)
-		return 0;
-	if (!given)
-		return data_refuse(log, -EINVAL, "BPF_F_TRACING_MULTI_DATA is missing");
 	if (!aux->attach_data_size)
-		return data_refuse(log, -EINVAL, "the program does not call bpf_attach_data()");
+		return !attr->link_create.tracing_multi.data_map_fd ? 0 :
+		       data_refuse(log, -EINVAL, "the program does not call bpf_attach_data()");
 	if (aux->sig.verdict == BPF_SIG_VERIFIED)
 		return data_refuse(log, -EACCES, "the program's signature does not cover the map");
 
 	CLASS(fd, f)(attr->link_create.tracing_multi.data_map_fd);
 	map = __bpf_map_get(f);
 	if (IS_ERR(map))
-		return data_refuse(log, PTR_ERR(map), "the descriptor is none of a map");
+		return data_refuse(log, PTR_ERR(map), "data_map_fd is none of a map");
 	if (!(fd_file(f)->f_mode & FMODE_CAN_WRITE))
-		return data_refuse(log, -EPERM, "the descriptor is read-only");
+		return data_refuse(log, -EPERM, "data_map_fd is read-only");
 	err = data_check_map(map, funcs->cnt, aux->attach_data_size, log);
 	if (err)
 		return err;
@@ -149,8 +145,8 @@ __bpf_kfunc_start_defs();
  * @ctx: the program's context
  * @rdwr_buf_size: so many bytes of it, a constant
  *
- * For programs of tracing_multi links, which then need a map, see
- * BPF_F_TRACING_MULTI_DATA. Calls of the function on other CPUs have the same element,
+ * For programs of tracing_multi links, which then need a map, see data_map_fd in
+ * union bpf_attr. Calls of the function on other CPUs have the same element,
  * and those of a program that runs in an interrupt: use atomic instructions. The
  * verifier has the load in line.
  *

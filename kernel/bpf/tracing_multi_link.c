@@ -199,7 +199,7 @@ static int link_create(struct bpf_prog *prog, const union bpf_attr *attr,
 
 	funcs.reqs = kvzalloc_objs(*funcs.reqs, funcs.cnt, GFP_KERNEL_ACCOUNT);
 	funcs.link = link_alloc(funcs.cnt, attr->link_create.tracing_multi.cookies,
-				attr->link_create.flags & BPF_F_TRACING_MULTI_DATA);
+				prog->aux->attach_data_size);
 	if (!funcs.reqs || !funcs.link)
 		goto out_free;
 	/* also if the program has run and the attach fails in the end */
@@ -254,8 +254,7 @@ int bpf_tracing_multi_attach(struct bpf_prog *prog, const union bpf_attr *attr,
 		return -EINVAL;
 	if (attr->link_create.tracing_multi.cnt > LINK_MAX_FUNCS)
 		return -E2BIG;
-	if ((attr->link_create.flags & ~(BPF_F_TRACING_MULTI_SKIP | BPF_F_TRACING_MULTI_DATA)) ||
-	    attr->link_create.target_fd)
+	if ((attr->link_create.flags & ~BPF_F_TRACING_MULTI_SKIP) || attr->link_create.target_fd)
 		return -EINVAL;
 	/* so that fields can be added */
 	if (memchr_inv((const char *)attr + end, 0, sizeof(*attr) - end))

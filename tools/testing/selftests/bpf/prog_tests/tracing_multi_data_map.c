@@ -15,12 +15,11 @@
 
 /* What the kernel says, without libbpf's help. */
 static int data_link_create(struct data_env *t, const struct bpf_program *prog, int map,
-			    __u32 flags, struct bpf_log_opts *log)
+			    struct bpf_log_opts *log)
 {
 	LIBBPF_OPTS(bpf_link_create_opts, opts);
 
 	opts.log_opts = log;
-	opts.flags = flags;
 	opts.tracing_multi.ids = t->ids;
 	opts.tracing_multi.cnt = FUNCS;
 	opts.tracing_multi.data_map_fd = map;
@@ -102,14 +101,11 @@ static void test_auto(struct data_env *t)
 	bpf_link__destroy(link);
 }
 
-#define NO_FLAG	"BPF_F_TRACING_MULTI_DATA is missing"
-
 /* One way to be refused */
 struct refused {
 	const char *what;
 	const char *map;	/* NULL: data_map_fd is @fd */
 	int fd;
-	__u32 flags;
 	bool no_data;		/* the program does not ask for data */
 	int err;
 	const char *line;	/* NULL: it is not the map that is wrong */
@@ -127,7 +123,7 @@ static void data_check_refused(struct data_env *t, const struct refused *r)
 	if (r->map)
 		fd = bpf_object__find_map_fd_by_name(t->skel->obj, r->map);
 	fd = data_link_create(t, r->no_data ? t->skel->progs.no_data : t->skel->progs.count_entry,
-			      fd, r->flags, &log);
+			      fd, &log);
 	ASSERT_EQ(fd, r->err, r->what);
 	if (fd >= 0)
 		close(fd);
@@ -137,24 +133,21 @@ static void data_check_refused(struct data_env *t, const struct refused *r)
 
 static void test_refused(struct data_env *t)
 {
-	const __u32 flag = BPF_F_TRACING_MULTI_DATA;
 	const struct refused cases[] = {
-		{ "no map", NULL, 0, 0, false, -EINVAL, NO_FLAG },
-		{ "no flag", "good", 0, 0, false, -EINVAL, NO_FLAG },
-		{ "no flag, not asked", "good", 0, 0, true, -EINVAL, NO_FLAG },
-		{ "not asked", "good", 0, flag, true, -EINVAL, "the program does not call" },
+		{ "not asked", "good", 0, true, -EINVAL, "the program does not call" },
 		/* whatever that is, it is no map */
-		{ "flag alone", NULL, 0, flag, false, fcntl(0, F_GETFD) < 0 ? -EBADF : -EINVAL },
-		{ "bad descriptor", NULL, -1, flag, false, -EBADF },
-		{ "a program", NULL, bpf_program__fd(t->skel->progs.single), flag, false, -EINVAL },
-		{ "hash", "hash", 0, flag, false, -EINVAL, "the map is no array" },
-		{ "per-CPU array", "percpu", 0, flag, false, -EINVAL, "the map is no array" },
-		{ "small values", "small", 0, flag, false, -EINVAL, "less than the program uses" },
-		{ "few entries", "few", 0, flag, false, -E2BIG, "the map has fewer elements" },
-		{ "BPF_F_RDONLY_PROG", "rdonly_prog", 0, flag, false, -EPERM, "may not read" },
-		{ "BPF_F_RDONLY", "rdonly", 0, flag, false, -EPERM, "read-only" },
-		{ "locks", "locks", 0, flag, false, -EINVAL, "fields of the kernel's" },
-		{ "timers", "timers", 0, flag, false, -EINVAL, "fields of the kernel's" },
+		{ "no map", NULL, 0, false, fcntl(0, F_GETFD) < 0 ? -EBADF : -EINVAL,
+		  "data_map_fd is none of a map" },
+		{ "bad descriptor", NULL, -1, false, -EBADF },
+		{ "a program", NULL, bpf_program__fd(t->skel->progs.single), false, -EINVAL },
+		{ "hash", "hash", 0, false, -EINVAL, "the map is no array" },
+		{ "per-CPU array", "percpu", 0, false, -EINVAL, "the map is no array" },
+		{ "small values", "small", 0, false, -EINVAL, "less than the program uses" },
+		{ "few entries", "few", 0, false, -E2BIG, "the map has fewer elements" },
+		{ "BPF_F_RDONLY_PROG", "rdonly_prog", 0, false, -EPERM, "may not read" },
+		{ "BPF_F_RDONLY", "rdonly", 0, false, -EPERM, "read-only" },
+		{ "locks", "locks", 0, false, -EINVAL, "fields of the kernel's" },
+		{ "timers", "timers", 0, false, -EINVAL, "fields of the kernel's" },
 	};
 	int i;
 
@@ -232,7 +225,7 @@ static void test_lifetime(struct data_env *t)
 	map = data_map(FUNCS);
 	if (map < 0)
 		return;
-	link = data_link_create(t, t->skel->progs.count_entry, map, BPF_F_TRACING_MULTI_DATA, NULL);
+	link = data_link_create(t, t->skel->progs.count_entry, map, NULL);
 	data_map_info(map, &info);
 	close(map);
 	if (ASSERT_OK_FD(link, "closed map"))
@@ -243,7 +236,7 @@ static void test_lifetime(struct data_env *t)
 	if (!ASSERT_OK_PTR(skel, "open_and_load"))
 		return;
 	map = bpf_map__fd(skel->maps.good);
-	link = data_link_create(t, skel->progs.count_entry, map, BPF_F_TRACING_MULTI_DATA, NULL);
+	link = data_link_create(t, skel->progs.count_entry, map, NULL);
 	data_map_info(map, &info);
 	tracing_multi_data__destroy(skel);
 	if (ASSERT_OK_FD(link, "map of an object"))

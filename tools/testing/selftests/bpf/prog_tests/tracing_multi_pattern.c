@@ -626,11 +626,11 @@ static void test_arguments(struct env_pattern *t)
 {
 	ids_reset(t);
 	ids_add_test_funcs(t);
-	t->flags = 4;
+	t->flags = 2;
 	ASSERT_EQ(attach(t, t->skel->progs.entry), -EINVAL, "unknown flag");
 	t->flags = 0;
 	t->data_map_fd = 1;
-	ASSERT_EQ(attach(t, t->skel->progs.entry), -EINVAL, "map without the flag");
+	ASSERT_EQ(attach(t, t->skel->progs.entry), -EINVAL, "a map, and no data");
 	t->data_map_fd = 0;
 	t->flags = BPF_F_TRACING_MULTI_SKIP;
 	t->use_fds = true;

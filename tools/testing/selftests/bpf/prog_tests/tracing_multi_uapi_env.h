@@ -275,10 +275,8 @@ static inline void request_init(struct uapi *u, struct request *r, const char *n
 	r->a.attr.link_create.attach_type = bpf_program__expected_attach_type(prog_of(u, r->prog));
 	r->a.attr.link_create.tracing_multi.ids = ptr_to_u64(u->areas[IDS].start);
 	r->a.attr.link_create.tracing_multi.cnt = r->cnt;
-	if (r->prog->slot >= 0)
-		return;
-	r->a.attr.link_create.flags = BPF_F_TRACING_MULTI_DATA;
-	r->a.attr.link_create.tracing_multi.data_map_fd = u->good;
+	if (r->prog->slot < 0)
+		r->a.attr.link_create.tracing_multi.data_map_fd = u->good;
 }
 
 static inline void request_vary(struct uapi *u, struct request *r)
@@ -473,12 +471,12 @@ static inline void model_data(const struct uapi *u, const union bpf_attr *attr,
 			      const struct prog *p, struct expect *e)
 {
 	int fd = attr->link_create.tracing_multi.data_map_fd;
-	bool flag = attr->link_create.flags & BPF_F_TRACING_MULTI_DATA;
 
 	e->has_data = p->slot < 0;
 	e->map = fd;
-	if (flag != e->has_data || (fd && !flag)) {
-		may_fail(&e->errors, EINVAL);
+	if (!e->has_data) {
+		if (fd)
+			may_fail(&e->errors, EINVAL);
 		return;
 	}
 	if (fd == u->good || fd == u->few) {
@@ -486,7 +484,7 @@ static inline void model_data(const struct uapi *u, const union bpf_attr *attr,
 			may_fail(&e->errors, E2BIG);
 	} else if (fd == u->rdonly || fd == u->rdonly_prog) {
 		may_fail(&e->errors, EPERM);
-	} else if (flag) {
+	} else {
 		may_fail(&e->errors, fd_error(fd));
 	}
 }
@@ -572,7 +570,7 @@ static inline void model(const struct uapi *u, const struct request *r, struct e
 	if (attr.link_create.prog_fd != bpf_program__fd(prog))
 		may_fail(&e->errors, fd_error(attr.link_create.prog_fd));
 	if (attr.link_create.attach_type != bpf_program__expected_attach_type(prog) ||
-	    attr.link_create.target_fd || !ids || !cnt || attr.link_create.flags >> 2 ||
+	    attr.link_create.target_fd || !ids || !cnt || attr.link_create.flags >> 1 ||
 	    !is_zero((char *)&attr + MULTI_END, sizeof(attr) - MULTI_END))
 		may_fail(&e->errors, EINVAL);
 	if (cnt > LINK_MAX_FUNCS)
