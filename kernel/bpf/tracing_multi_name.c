@@ -175,32 +175,26 @@ static void names_lookup(struct names *names)
 	}
 }
 
-static bool req_wants_name(const struct bpf_tramp_req *req, u32 obj_id)
+static bool req_wants_name(const struct bpf_tramp_req *req)
 {
-	return req->obj_id == obj_id && !req->err && !req->ip;
+	return !req->err && !req->ip;
 }
 
-/* The requests from @first on that are of this BTF object. */
-static int resolve_object(struct bpf_tracing_multi_funcs *funcs,
-			  const struct bpf_tracing_multi_btf *obj, struct bpf_tramp_req *first)
+/* The requests of a BTF object; @nr of them want a name. */
+static int resolve_object(struct bpf_tracing_multi_funcs *funcs, struct bpf_tramp_req *first,
+			  const struct bpf_tramp_req *end, u32 nr)
 {
-	struct bpf_tramp_req *req, *end = funcs->reqs + funcs->cnt;
+	const struct bpf_tracing_multi_btf *obj = xa_load(&funcs->link->btfs, first->obj_id);
+	struct names *names = names_alloc(nr);
 	const struct btf_type *t;
-	struct names *names;
-	u32 i, nr = 0;
+	struct bpf_tramp_req *req;
 	int err = 0;
+	u32 i;
 
-	for (req = first; req < end && req->obj_id == first->obj_id; req++) {
-		nr += req_wants_name(req, first->obj_id);
-		cond_resched();
-	}
-	if (!nr)
-		return 0;
-	names = names_alloc(nr);
 	if (!names)
 		return -ENOMEM;
-	for (req = first; req < end && req->obj_id == first->obj_id; req++) {
-		if (!req_wants_name(req, first->obj_id))
+	for (req = first; req < end; req++) {
+		if (!req_wants_name(req))
 			continue;
 		t = btf_type_by_id(obj->btf, req->btf_id);
 		names_add(names, btf_name_by_offset(obj->btf, t->name_off), req, obj->mod);
@@ -231,22 +225,17 @@ static int resolve_object(struct bpf_tracing_multi_funcs *funcs,
  */
 int bpf_tracing_multi_resolve(struct bpf_tracing_multi_funcs *funcs)
 {
-	struct bpf_tracing_multi_btf *obj;
-	unsigned long obj_id;
-	u32 first = 0;
-	int err;
+	struct bpf_tramp_req *first, *req, *end = funcs->reqs + funcs->cnt;
+	int err = 0;
+	u32 nr;
 
-	xa_for_each(&funcs->link->btfs, obj_id, obj) {
-		while (first < funcs->cnt && funcs->reqs[first].obj_id < obj_id)
-			first++;
-		if (first == funcs->cnt)
-			break;
-		/* the program's own object need not have any */
-		if (funcs->reqs[first].obj_id != obj_id)
-			continue;
-		err = resolve_object(funcs, obj, &funcs->reqs[first]);
-		if (err)
-			return err;
+	for (first = funcs->reqs; first < end && !err; first = req) {
+		for (nr = 0, req = first; req < end && req->obj_id == first->obj_id; req++) {
+			nr += req_wants_name(req);
+			cond_resched();
+		}
+		if (nr)
+			err = resolve_object(funcs, first, req, nr);
 	}
-	return 0;
+	return err;
 }
