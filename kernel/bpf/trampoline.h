@@ -67,9 +67,7 @@ void bpf_tramp_image_wait(struct bpf_tramp_image *im);
 void bpf_tramp_wait_look(void);
 
 struct bpf_tramp_node *bpf_tramp_tuple_fexit(struct bpf_tramp_node *node);
-int bpf_tramp_gate_alloc(struct bpf_trampoline *tr);
-void bpf_tramp_gate_switch(struct bpf_trampoline *tr, const struct bpf_tramp_image *im);
-void bpf_tramp_gate_free(struct bpf_trampoline *tr);
+void bpf_tramp_thunks_free_all(struct bpf_trampoline *tr);
 struct bpf_tramp_cookies *bpf_tramp_cookies_get(struct bpf_tramp_cookies *cookies);
 void bpf_tramp_cookies_put(struct bpf_tramp_cookies *cookies);
 #else
@@ -81,7 +79,7 @@ static inline struct bpf_tramp_node *bpf_tramp_tuple_fexit(struct bpf_tramp_node
 	return NULL;
 }
 
-static inline void bpf_tramp_gate_free(struct bpf_trampoline *tr) { }
+static inline void bpf_tramp_thunks_free_all(struct bpf_trampoline *tr) { }
 
 static inline struct bpf_tramp_cookies *bpf_tramp_cookies_get(struct bpf_tramp_cookies *cookies)
 {

@@ -42,7 +42,6 @@ void bpf_tramp_class_init(struct bpf_tramp_class *class, const struct btf_func_m
 struct bpf_trampoline *bpf_tramp_tr_alloc(const struct bpf_tramp_set *set)
 {
 	const struct bpf_tramp_class *class = &set->class;
-	struct bpf_trampoline *tr;
 	u32 flags;
 
 	if (set->kind == BPF_TRAMP_KIND_ALONE)
@@ -51,13 +50,7 @@ struct bpf_trampoline *bpf_tramp_tr_alloc(const struct bpf_tramp_set *set)
 		flags = BPF_TRAMP_F_SHARED;
 	else
 		flags = BPF_TRAMP_F_SHARED | BPF_TRAMP_F_THUNK;
-	tr = bpf_trampoline_alloc_set(&class->model, set->func, class->ip_off, flags);
-	if (!tr || !(flags & BPF_TRAMP_F_THUNK))
-		return tr;
-	if (!bpf_tramp_gate_alloc(tr))
-		return tr;
-	bpf_trampoline_put(tr);
-	return NULL;
+	return bpf_trampoline_alloc_set(&class->model, set->func, class->ip_off, flags);
 }
 
 /**
@@ -169,7 +162,7 @@ int bpf_tramp_body_switch(struct bpf_tramp_set *set)
 {
 	if (!set->tr->gate)
 		return arch_bpf_entry_switch(set->entry, set->old_image, set->tr->cur_image);
-	bpf_tramp_gate_switch(set->tr, set->tr->cur_image);
+	arch_bpf_gate_switch(set->tr->gate, set->tr->cur_image);
 	return 0;
 }
 ALLOW_ERROR_INJECTION(bpf_tramp_body_switch, ERRNO);
@@ -219,7 +212,7 @@ void bpf_tramp_body_retire(struct bpf_tramp_set *set)
 		image_put(set->entry);
 	/* functions that thunks have called return to their images */
 	if (tr->gate)
-		bpf_tramp_gate_switch(tr, NULL);
+		arch_bpf_gate_switch(tr->gate, NULL);
 	if (tr->cur_image)
 		image_put(tr->cur_image);
 	set->entry = NULL;

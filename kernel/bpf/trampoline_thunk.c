@@ -13,16 +13,9 @@
  */
 #include "trampoline_set_internal.h"
 
-/* What the trampoline of a set with thunks has more */
-struct bpf_tramp_gate {
-	struct list_head blocks;
-	void *image;		/* the gate, in the first block */
-	u32 nr;			/* thunks */
-};
-
 /**
  * struct bpf_tramp_thunks - a block of thunks
- * @list: in the gate's blocks
+ * @node: in the trampoline's blocks
  * @tr: the trampoline
  * @ksym: their symbol
  * @name: of that
@@ -33,7 +26,7 @@ struct bpf_tramp_gate {
  * @rcu: to free it
  */
 struct bpf_tramp_thunks {
-	struct list_head list;
+	struct hlist_node node;
 	struct bpf_trampoline *tr;
 	struct bpf_ksym ksym;
 	char name[32];
@@ -43,18 +36,6 @@ struct bpf_tramp_thunks {
 	u32 nr;
 	struct rcu_head rcu;
 };
-
-/**
- * bpf_tramp_gate_switch - send all thunks of a trampoline to another image
- * @tr: trampoline with thunks
- * @im: the image; NULL: no site branches to a thunk any more
- *
- * Context: may sleep; bpf_tramp_sets_mutex is held.
- */
-void bpf_tramp_gate_switch(struct bpf_trampoline *tr, const struct bpf_tramp_image *im)
-{
-	arch_bpf_gate_switch(tr->gate->image, im);
-}
 
 static unsigned int thunks_offset(const struct bpf_tramp_thunks *thunks, u32 i)
 {
@@ -76,7 +57,7 @@ static noinline int thunks_write(struct bpf_tramp_thunks *thunks, const struct b
 		arch_bpf_gate_write(rw, thunks->image, set->tr->cur_image);
 	list_for_each_entry(site, sites, list) {
 		off = thunks_offset(thunks, i++);
-		arch_bpf_thunk_write(rw + off, thunks->image + off, set->tr->gate->image,
+		arch_bpf_thunk_write(rw + off, thunks->image + off, set->tr->gate,
 				     set->kind == BPF_TRAMP_KIND_ORIG, site->ip,
 				     site->ip - set->class.ip_off, site->nr);
 	}
@@ -94,8 +75,8 @@ static void thunks_perf_event(struct bpf_tramp_thunks *thunks, bool unregister)
 
 static void thunks_publish(struct bpf_tramp_thunks *thunks)
 {
-	thunks->tr->gate->nr += thunks->nr;
-	list_add(&thunks->list, &thunks->tr->gate->blocks);
+	thunks->tr->nr_thunks += thunks->nr;
+	hlist_add_head(&thunks->node, &thunks->tr->thunks);
 
 	INIT_LIST_HEAD_RCU(&thunks->ksym.lnode);
 	snprintf(thunks->name, sizeof(thunks->name), "bpf_thunks_set_%u", (u32)thunks->tr->key);
@@ -110,7 +91,7 @@ static void thunks_publish(struct bpf_tramp_thunks *thunks)
 static void thunks_free_image(struct bpf_tramp_thunks *thunks)
 {
 	if (thunks->gate)
-		thunks->tr->gate->image = NULL;
+		thunks->tr->gate = NULL;
 	arch_free_bpf_trampoline(thunks->image, thunks->size);
 	bpf_jit_uncharge_modmem(thunks->size);
 }
@@ -134,7 +115,7 @@ struct bpf_tramp_thunks *bpf_tramp_thunks_make(struct bpf_tramp_set *set,
 		return ERR_PTR(err);
 	thunks->tr = set->tr;
 	thunks->nr = nr;
-	thunks->gate = !set->tr->gate->image;
+	thunks->gate = !set->tr->gate;
 	thunks->size = thunks_offset(thunks, nr);
 	if (bpf_jit_charge_modmem(thunks->size))
 		goto out_free;
@@ -142,7 +123,7 @@ struct bpf_tramp_thunks *bpf_tramp_thunks_make(struct bpf_tramp_set *set,
 	if (!thunks->image)
 		goto out_uncharge;
 	if (thunks->gate)
-		set->tr->gate->image = thunks->image;
+		set->tr->gate = thunks->image;
 	err = thunks_write(thunks, set, sites);
 	if (err) {
 		thunks_free_image(thunks);
@@ -181,8 +162,8 @@ void bpf_tramp_thunks_free(struct bpf_tramp_thunks *thunks)
 	/* where it has died in the middle, functions may still branch here */
 	if (ftrace_is_dead())
 		return;
-	list_del(&thunks->list);
-	thunks->tr->gate->nr -= thunks->nr;
+	hlist_del(&thunks->node);
+	thunks->tr->nr_thunks -= thunks->nr;
 	bpf_ksym_del(&thunks->ksym);
 	thunks_perf_event(thunks, true);
 	thunks_free_image(thunks);
@@ -190,33 +171,16 @@ void bpf_tramp_thunks_free(struct bpf_tramp_thunks *thunks)
 }
 
 /**
- * bpf_tramp_gate_alloc - a trampoline is to have thunks
- * @tr: the trampoline, gets the gate
- *
- * Return: 0 or -ENOMEM.
- */
-int bpf_tramp_gate_alloc(struct bpf_trampoline *tr)
-{
-	tr->gate = kzalloc_obj(*tr->gate);
-	if (!tr->gate)
-		return -ENOMEM;
-	INIT_LIST_HEAD(&tr->gate->blocks);
-	return 0;
-}
-
-/**
- * bpf_tramp_gate_free - free what is left of a trampoline's thunks
+ * bpf_tramp_thunks_free_all - free what is left of a trampoline's thunks
  * @tr: trampoline without images
  */
-void bpf_tramp_gate_free(struct bpf_trampoline *tr)
+void bpf_tramp_thunks_free_all(struct bpf_trampoline *tr)
 {
-	struct bpf_tramp_thunks *thunks, *tmp;
+	struct bpf_tramp_thunks *thunks;
+	struct hlist_node *tmp;
 
-	if (!tr->gate)
-		return;
-	list_for_each_entry_safe(thunks, tmp, &tr->gate->blocks, list)
+	hlist_for_each_entry_safe(thunks, tmp, &tr->thunks, node)
 		bpf_tramp_thunks_free(thunks);
-	kfree(tr->gate);
 }
 
 /**
@@ -227,9 +191,7 @@ void bpf_tramp_gate_free(struct bpf_trampoline *tr)
  */
 bool bpf_tramp_thunks_are_wasted(const struct bpf_tramp_set *set)
 {
-	const struct bpf_tramp_gate *gate = set->tr ? set->tr->gate : NULL;
-
-	return gate && gate->nr > 2 * set->nr_sites;
+	return set->tr && set->tr->nr_thunks > 2 * set->nr_sites;
 }
 
 /**
@@ -240,7 +202,7 @@ bool bpf_tramp_thunks_are_wasted(const struct bpf_tramp_set *set)
  */
 u32 bpf_tramp_thunks_size(const struct bpf_tramp_set *set)
 {
-	const struct bpf_tramp_gate *gate = set->tr ? set->tr->gate : NULL;
-
-	return gate ? (gate->nr + 1) * arch_bpf_thunk_size() : 0;
+	if (!set->tr || !set->tr->gate)
+		return 0;
+	return (set->tr->nr_thunks + 1) * arch_bpf_thunk_size();
 }

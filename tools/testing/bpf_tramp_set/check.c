@@ -225,7 +225,7 @@ static void check_set(struct fn *fn, struct bpf_tramp_set *set, bool tidied)
 		CHECK(!set->entry && thunk && thunk_tr(thunk) == set->tr);
 		CHECK(thunk->calls_orig == (set->kind == BPF_TRAMP_KIND_ORIG));
 		CHECK(tr_gate(set->tr) == set->tr->cur_image);
-		CHECK(set->tr->nr_thunks == set->nr_sites);
+		CHECK(set->tr->used_thunks == set->nr_sites);
 	} else if (set->kind == BPF_TRAMP_KIND_ENTRY) {
 		CHECK(set->entry && (unsigned long)set->entry == fn->branch);
 		CHECK(set->entry->jump || set->entry == set->tr->cur_image);
@@ -419,8 +419,7 @@ static void ops_begin(void)
 		fn->old_branch = fn->branch;
 		fn->old_set = site ? site->set : NULL;
 		fn->old_kind = site ? site->set->kind : 0;
-		fn->old_thunks = site && site->set->tr && site->set->tr->gate ?
-				 site->set->tr->gate->nr : 0;
+		fn->old_thunks = site && site->set->tr ? site->set->tr->nr_thunks : 0;
 	}
 	before.tidied = list_empty(&bpf_tramp_untidy);
 	before.mem = mem_total;

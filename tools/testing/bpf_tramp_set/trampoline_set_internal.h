@@ -66,7 +66,6 @@ enum mem_type {
 	MEM_SET,
 	MEM_TUPLE,
 	MEM_SITE,
-	MEM_GATE,
 	MEM_THUNKS,
 	MEM_PART,
 	MEM_TYPES,
@@ -108,7 +107,6 @@ static inline void kfree(void *data)
 	(mem_is(typeof(obj), set) ? MEM_SET :	\
 	 mem_is(typeof(obj), tuple) ? MEM_TUPLE :	\
 	 mem_is(typeof(obj), site) ? MEM_SITE :	\
-	 mem_is(typeof(obj), gate) ? MEM_GATE :	\
 	 mem_is(typeof(obj), thunks) ? MEM_THUNKS : MEM_PART)
 #define kzalloc_obj(obj)	((typeof(obj) *)mem_zalloc(sizeof(obj), mem_type(obj)))
 
@@ -352,7 +350,9 @@ struct bpf_trampoline {
 	u32 flags;
 	refcount_t refcnt;
 	struct bpf_tramp_image *cur_image;
-	struct bpf_tramp_gate *gate;
+	struct hlist_head thunks;
+	void *gate;
+	u32 nr_thunks;
 
 	struct list_head all;
 	struct hlist_head progs;
@@ -362,7 +362,7 @@ struct bpf_trampoline {
 	struct fn *fn;			/* NULL: shared */
 
 	u64 left;			/* when sites left, from which tasks may be on their way */
-	u32 nr_thunks;			/* that sites branch to */
+	u32 used_thunks;			/* that sites branch to */
 
 	/* check.c's */
 	u32 epoch;
@@ -417,9 +417,7 @@ void arch_bpf_thunk_write(void *rw, void *thunk, void *gate, bool call_orig,
 void arch_bpf_thunks_ksym(struct bpf_ksym *ksym);
 
 /* and of trampoline.h */
-int bpf_tramp_gate_alloc(struct bpf_trampoline *tr);
-void bpf_tramp_gate_switch(struct bpf_trampoline *tr, const struct bpf_tramp_image *im);
-void bpf_tramp_gate_free(struct bpf_trampoline *tr);
+void bpf_tramp_thunks_free_all(struct bpf_trampoline *tr);
 struct bpf_trampoline *bpf_trampoline_find_live(unsigned long ip);
 bool bpf_trampoline_ip_is_modified(unsigned long ip);
 void bpf_trampoline_put(struct bpf_trampoline *tr);

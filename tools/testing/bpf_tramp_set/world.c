@@ -186,13 +186,10 @@ static struct bpf_trampoline *thunk_tr(struct thunk *thunk)
 	struct bpf_tramp_thunks *thunks;
 	struct bpf_trampoline *tr;
 
-	list_for_each_entry(tr, &world.trs, all) {
-		if (!tr->gate)
-			continue;
-		list_for_each_entry(thunks, &tr->gate->blocks, list)
+	list_for_each_entry(tr, &world.trs, all)
+		hlist_for_each_entry(thunks, &tr->thunks, node)
 			if (addr - (unsigned long)thunks->image < thunks->size)
 				return tr;
-	}
 	return NULL;
 }
 
@@ -203,14 +200,14 @@ static struct thunk *thunk_find(unsigned long addr)
 
 	if (!thunk_tr(thunk))
 		return NULL;
-	CHECK(thunk->gate && thunk->gate == thunk_tr(thunk)->gate->image);
+	CHECK(thunk->gate && thunk->gate == thunk_tr(thunk)->gate);
 	return thunk;
 }
 
 /* Where the thunks of a trampoline lead */
 static struct bpf_tramp_image *tr_gate(struct bpf_trampoline *tr)
 {
-	struct thunk *gate = tr->gate ? tr->gate->image : NULL;
+	struct thunk *gate = tr->gate;
 
 	return gate ? (struct bpf_tramp_image *)gate->to : NULL;
 }
@@ -221,7 +218,7 @@ static void branch_count(unsigned long addr, int n)
 	if (!addr)
 		return;
 	if (thunk_find(addr))
-		thunk_tr((struct thunk *)addr)->nr_thunks += n;
+		thunk_tr((struct thunk *)addr)->used_thunks += n;
 	else
 		((struct bpf_tramp_image *)addr)->nr_sites += n;
 }
@@ -311,7 +308,7 @@ static void image_free(struct bpf_tramp_image *im)
 	u32 i;
 
 	CHECK(!im->nr_sites);
-	CHECK(tr_gate(im->tr) != im || !im->tr->nr_thunks);
+	CHECK(tr_gate(im->tr) != im || !im->tr->used_thunks);
 	for (i = 0; i < im->nr; i++)
 		bpf_tramp_cookies_put(im->progs[i].cookies);
 	list_for_each_entry(other, &im->tr->images, list)
@@ -334,7 +331,7 @@ static void image_put(struct bpf_tramp_image *im)
 {
 	CHECK(im->state == IMAGE_ACTIVE);
 	CHECK(!im->nr_sites);
-	CHECK(tr_gate(im->tr) != im || !im->tr->nr_thunks);
+	CHECK(tr_gate(im->tr) != im || !im->tr->used_thunks);
 	im->state = IMAGE_IN_FLIGHT;
 	world.nr_in_flight++;
 }
@@ -392,17 +389,9 @@ static struct bpf_trampoline *tr_new(struct fn *fn)
 
 struct bpf_trampoline *bpf_tramp_tr_alloc(const struct bpf_tramp_set *set)
 {
-	struct bpf_trampoline *tr;
-
 	CHECK(bpf_tramp_sets_mutex.held);
 	CHECK(!set->class.pin);
-	if (should_fail())
-		return NULL;
-	tr = tr_new(NULL);
-	if (!bpf_tramp_set_has_thunks(set) || !bpf_tramp_gate_alloc(tr))
-		return tr;
-	bpf_trampoline_put(tr);
-	return NULL;
+	return should_fail() ? NULL : tr_new(NULL);
 }
 
 bool bpf_tramp_prog_thunk_calls(const struct bpf_prog *prog)
@@ -443,8 +432,8 @@ void bpf_trampoline_put(struct bpf_trampoline *tr)
 		return;
 	CHECK(!tr->nr_progs && hlist_empty(&tr->progs));
 	CHECK(list_empty(&tr->images));
-	CHECK(!tr->set && !tr->cur_image && !tr->nr_thunks);
-	bpf_tramp_gate_free(tr);
+	CHECK(!tr->set && !tr->cur_image && !tr->used_thunks);
+	bpf_tramp_thunks_free_all(tr);
 	if (tr->fn && tr->fn->tr == tr)
 		tr->fn->tr = NULL;
 	list_del(&tr->all);
@@ -600,7 +589,7 @@ int bpf_tramp_body_switch(struct bpf_tramp_set *set)
 	if (set->entry)
 		set->entry->jump = im;
 	else
-		bpf_tramp_gate_switch(set->tr, im);
+		arch_bpf_gate_switch(set->tr->gate, im);
 	world.switched++;
 	check_meanwhile();
 	return 0;
@@ -640,12 +629,12 @@ void bpf_tramp_body_retire(struct bpf_tramp_set *set)
 
 	CHECK(bpf_tramp_sets_mutex.held);
 	CHECK(tr->cur_image && !set->old_image);
-	CHECK(!tr->nr_thunks);
+	CHECK(!tr->used_thunks);
 	/* single programs wait until this is done */
 	if (tr->fn)
 		CHECK(bpf_tramp_ip_is_site(tr->fn->ip));
 	if (tr->gate)
-		bpf_tramp_gate_switch(tr, NULL);
+		arch_bpf_gate_switch(tr->gate, NULL);
 	image_put(tr->cur_image);
 	if (set->entry && set->entry != tr->cur_image)
 		image_put(set->entry);
