@@ -129,8 +129,8 @@ struct bpf_tramp_node *bpf_tramp_tuple_fexit(struct bpf_tramp_node *node)
  * bpf_tramp_body_prepare - generate a body for a set's trampoline
  * @set: the set, its trampoline has the set's programs
  *
- * It is the trampoline's current image then, and the set keeps the old one until
- * bpf_tramp_body_commit() or bpf_tramp_body_abort().
+ * It is the set's next one then, until bpf_tramp_body_commit() or
+ * bpf_tramp_body_abort().
  *
  * Return: 0, or an error with nothing changed.
  */
@@ -143,11 +143,8 @@ int bpf_tramp_body_prepare(struct bpf_tramp_set *set)
 	im = bpf_trampoline_generate(tr);
 	if (IS_ERR(im))
 		return PTR_ERR(im);
-	set->old_image = tr->cur_image;
+	set->next = im;
 	set->old_flags = old_flags;
-	tr->cur_image = im;
-	if (!set->entry && set->kind == BPF_TRAMP_KIND_ENTRY)
-		set->entry = tr->cur_image;
 	return 0;
 }
 ALLOW_ERROR_INJECTION(bpf_tramp_body_prepare, ERRNO);
@@ -161,8 +158,8 @@ ALLOW_ERROR_INJECTION(bpf_tramp_body_prepare, ERRNO);
 int bpf_tramp_body_switch(struct bpf_tramp_set *set)
 {
 	if (!set->tr->gate)
-		return arch_bpf_entry_switch(set->entry, set->old_image, set->tr->cur_image);
-	arch_bpf_gate_switch(set->tr->gate, set->tr->cur_image);
+		return arch_bpf_entry_switch(set->entry, set->tr->cur_image, set->next);
+	arch_bpf_gate_switch(set->tr->gate, set->next);
 	return 0;
 }
 ALLOW_ERROR_INJECTION(bpf_tramp_body_switch, ERRNO);
@@ -180,24 +177,28 @@ static void image_put(struct bpf_tramp_image *im)
  */
 void bpf_tramp_body_commit(struct bpf_tramp_set *set)
 {
+	struct bpf_tramp_image *old = set->tr->cur_image;
+
 	/* the entry stays, and with it the body behind it */
-	if (set->old_image && set->old_image != set->entry)
-		image_put(set->old_image);
-	set->old_image = NULL;
+	if (old && old != set->entry)
+		image_put(old);
+	set->tr->cur_image = set->next;
+	if (!set->entry && set->kind == BPF_TRAMP_KIND_ENTRY)
+		set->entry = set->next;
+	set->next = NULL;
 }
 
 /**
- * bpf_tramp_body_abort - the prepared body is not used
+ * bpf_tramp_body_abort - the prepared body, if there is one, is not used
  * @set: the set
  */
 void bpf_tramp_body_abort(struct bpf_tramp_set *set)
 {
-	image_put(set->tr->cur_image);
-	set->tr->cur_image = set->old_image;
+	if (!set->next)
+		return;
+	image_put(set->next);
+	set->next = NULL;
 	set->tr->flags = set->old_flags;
-	set->old_image = NULL;
-	if (!set->tr->cur_image)
-		set->entry = NULL;
 }
 
 /**
@@ -227,11 +228,10 @@ void bpf_tramp_body_retire(struct bpf_tramp_set *set)
  */
 unsigned long bpf_tramp_set_addr(struct bpf_tramp_set *set)
 {
-	struct bpf_trampoline *tr = set->tr;
-	unsigned long addr;
+	struct bpf_tramp_image *im = set->entry ?: set->next ?: set->tr->cur_image;
+	unsigned long addr = (unsigned long)im->image;
 
-	addr = (unsigned long)(set->entry ?: tr->cur_image)->image;
-	if (bpf_trampoline_use_jmp(tr->flags))
+	if (bpf_trampoline_use_jmp(set->tr->flags))
 		addr = ftrace_jmp_set(addr);
 	return addr;
 }

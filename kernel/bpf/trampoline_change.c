@@ -22,29 +22,9 @@
 #include "trampoline_set_internal.h"
 #include "trampoline_change.h"
 
-static int set_prepare(struct bpf_tramp_set *set)
-{
-	int err;
-
-	err = bpf_tramp_set_load(set);
-	if (!err)
-		err = bpf_tramp_body_prepare(set);
-	set->prepared = !err;
-	return err;
-}
-
-static void set_abort(struct bpf_tramp_set *set)
-{
-	if (!set->prepared)
-		return;
-	bpf_tramp_body_abort(set);
-	set->prepared = false;
-}
-
 static void set_commit(struct bpf_tramp_set *set)
 {
 	bpf_tramp_body_commit(set);
-	set->prepared = false;
 	set->stale = false;
 	set->live = true;
 	bpf_tramp_set_insert(set);
@@ -53,7 +33,7 @@ static void set_commit(struct bpf_tramp_set *set)
 /* Does the body that is prepared get into use by the set's entry or gate? */
 static bool set_switches(const struct bpf_tramp_set *set)
 {
-	return set->prepared && set->live && set->kind != BPF_TRAMP_KIND_ALONE;
+	return set->next && set->live && set->kind != BPF_TRAMP_KIND_ALONE;
 }
 
 /* What remains to be done is not done; what was done stays. */
@@ -80,7 +60,7 @@ static int change_prepare(struct bpf_tramp_change *ch)
 
 	list_for_each_entry(set, &ch->sets, work)
 		if (!err && set->stale && set_leads(ch, set))
-			err = set_prepare(set);
+			err = bpf_tramp_set_load(set) ?: bpf_tramp_body_prepare(set);
 	list_for_each_entry(move, &ch->moves, node)
 		err = err ?: bpf_tramp_move_prepare(move);
 	return err;
@@ -153,7 +133,7 @@ static void change_switch(struct bpf_tramp_change *ch)
 			continue;
 		err = err ?: bpf_tramp_body_switch(set);
 		if (err)
-			set_abort(set);
+			bpf_tramp_body_abort(set);
 	}
 	change_late(ch, err);
 }
@@ -166,9 +146,9 @@ static void set_end(const struct bpf_tramp_change *ch, struct bpf_tramp_set *set
 
 	list_del_init(&set->work);
 	set->part = NULL;
-	if (set->prepared && set->nr_sites)
+	if (set->next && set->nr_sites)
 		set_commit(set);
-	set_abort(set);
+	bpf_tramp_body_abort(set);
 	if (set->nr_sites && set->live && (set->stale || !set_leads(ch, set))) {
 		bpf_tramp_set_mark_untidy(set);
 		return;
@@ -224,7 +204,7 @@ void bpf_tramp_change_abort(struct bpf_tramp_change *ch)
 			bpf_tramp_tuple_del(t);
 			set->stale = !set->live;
 		}
-		set_abort(set);
+		bpf_tramp_body_abort(set);
 		/* what it was to take over leads again */
 		if (!set->live)
 			hash_del(&set->hash_node);

@@ -128,8 +128,8 @@ enum bpf_tramp_kind {
  * @tr: trampoline: images and what they are generated from; @class.pin if that
  *      is set, else owned, and NULL before the first body
  * @entry: image whose start is the entry, NULL for a set without
- * @old_image: while a new body is prepared: the one in use
- * @old_flags: and the trampoline's flags
+ * @next: the body that is prepared, and waits for commit or abort, or NULL
+ * @old_flags: while there is one: the trampoline's flags before
  * @tuples: the links whose programs run, newest first
  * @sites: the sites
  * @work: in the sets of the running change, or the untidy ones
@@ -140,7 +140,6 @@ enum bpf_tramp_kind {
  * @stale: is to get a body: there is none yet, or it lacks a program that comes, or
  *         has one that is gone, which it jumps over, or runs light ones by calls, or not,
  *         and is to do the other
- * @prepared: a new body waits for commit or abort
  */
 struct bpf_tramp_set {
 	struct hlist_node hash_node;
@@ -150,7 +149,7 @@ struct bpf_tramp_set {
 	unsigned long func;
 	struct bpf_trampoline *tr;
 	struct bpf_tramp_image *entry;
-	struct bpf_tramp_image *old_image;
+	struct bpf_tramp_image *next;
 	u32 old_flags;
 	struct list_head tuples;
 	struct list_head sites;
@@ -160,7 +159,6 @@ struct bpf_tramp_set {
 	u32 nr_sites;
 	bool live;
 	bool stale;
-	bool prepared;
 };
 
 /**

@@ -508,17 +508,11 @@ void bpf_trampoline_skip_link(struct bpf_link *link)
 
 int bpf_tramp_body_prepare(struct bpf_tramp_set *set)
 {
-	struct bpf_tramp_image *im;
-
 	CHECK(bpf_tramp_sets_mutex.held);
-	CHECK(!set->old_image && !set->prepared);
+	CHECK(!set->next);
 	tr_is_locked(set->tr);
-	im = image_generate(set->tr);
-	if (!im)
-		return -ENOMEM;
-	set->old_image = set->tr->cur_image;
-	set->tr->cur_image = im;
-	return 0;
+	set->next = image_generate(set->tr);
+	return set->next ? 0 : -ENOMEM;
 }
 
 static bool image_has(struct bpf_tramp_image *im, struct bpf_link *link)
@@ -573,17 +567,17 @@ bool within_module(unsigned long ip, const struct module *mod)
 
 int bpf_tramp_body_switch(struct bpf_tramp_set *set)
 {
-	struct bpf_tramp_image *im = set->tr->cur_image;
+	struct bpf_tramp_image *im = set->next;
 	u32 i;
 
 	CHECK(bpf_tramp_sets_mutex.held);
-	CHECK(set->live && set->prepared && !set->entry != !set->tr->gate);
-	CHECK(set->old_image);
+	CHECK(set->live && im && !set->entry != !set->tr->gate);
+	CHECK(set->tr->cur_image);
 	tr_is_locked(set->tr);
 	/* who comes from a site that has left must find no program more */
 	if (set->tr->left)
 		for (i = 0; i < im->nr; i++)
-			CHECK(image_has(set->old_image, im->progs[i].link));
+			CHECK(image_has(set->tr->cur_image, im->progs[i].link));
 	if (should_fail())
 		return -EIO;
 	if (set->entry)
@@ -597,11 +591,13 @@ int bpf_tramp_body_switch(struct bpf_tramp_set *set)
 
 void bpf_tramp_body_commit(struct bpf_tramp_set *set)
 {
-	struct bpf_tramp_image *im = set->tr->cur_image, *old = set->old_image;
+	struct bpf_tramp_image *im = set->next, *old = set->tr->cur_image;
 
 	CHECK(bpf_tramp_sets_mutex.held);
-	CHECK(set->prepared);
+	CHECK(im);
 	image_activate(im);
+	set->tr->cur_image = im;
+	set->next = NULL;
 	if (set->tr->gate)
 		CHECK(tr_gate(set->tr) == im);
 	else if (set->entry)
@@ -610,17 +606,15 @@ void bpf_tramp_body_commit(struct bpf_tramp_set *set)
 		set->entry = im;
 	if (old && old != set->entry)
 		image_put(old);
-	set->old_image = NULL;
 	check_meanwhile();
 }
 
 void bpf_tramp_body_abort(struct bpf_tramp_set *set)
 {
 	CHECK(bpf_tramp_sets_mutex.held);
-	CHECK(set->prepared);
-	image_free(set->tr->cur_image);
-	set->tr->cur_image = set->old_image;
-	set->old_image = NULL;
+	if (set->next)
+		image_free(set->next);
+	set->next = NULL;
 }
 
 void bpf_tramp_body_retire(struct bpf_tramp_set *set)
@@ -628,7 +622,7 @@ void bpf_tramp_body_retire(struct bpf_tramp_set *set)
 	struct bpf_trampoline *tr = set->tr;
 
 	CHECK(bpf_tramp_sets_mutex.held);
-	CHECK(tr->cur_image && !set->old_image);
+	CHECK(tr->cur_image && !set->next);
 	CHECK(!tr->used_thunks);
 	/* single programs wait until this is done */
 	if (tr->fn)
@@ -645,11 +639,9 @@ void bpf_tramp_body_retire(struct bpf_tramp_set *set)
 
 unsigned long bpf_tramp_set_addr(struct bpf_tramp_set *set)
 {
-	struct bpf_tramp_image *im = set->entry;
+	struct bpf_tramp_image *im = set->entry ?: set->next ?: set->tr->cur_image;
 
 	CHECK(!bpf_tramp_set_has_thunks(set));
-	if (!im)
-		im = set->tr->cur_image;
 	CHECK(im);
 	return (unsigned long)im;
 }
