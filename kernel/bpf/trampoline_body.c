@@ -129,8 +129,7 @@ struct bpf_tramp_node *bpf_tramp_tuple_fexit(struct bpf_tramp_node *node)
  * bpf_tramp_body_prepare - generate a body for a set's trampoline
  * @set: the set, its trampoline has the set's programs
  *
- * It is the set's next one then, until bpf_tramp_body_commit() or
- * bpf_tramp_body_abort().
+ * The set has it until bpf_tramp_body_commit() or bpf_tramp_body_abort().
  *
  * Return: 0, or an error with nothing changed.
  */
@@ -143,7 +142,7 @@ int bpf_tramp_body_prepare(struct bpf_tramp_set *set)
 	im = bpf_trampoline_generate(tr);
 	if (IS_ERR(im))
 		return PTR_ERR(im);
-	set->next = im;
+	set->prepared = im;
 	set->old_flags = old_flags;
 	return 0;
 }
@@ -158,8 +157,8 @@ ALLOW_ERROR_INJECTION(bpf_tramp_body_prepare, ERRNO);
 int bpf_tramp_body_switch(struct bpf_tramp_set *set)
 {
 	if (!set->tr->gate)
-		return arch_bpf_entry_switch(set->entry, set->tr->cur_image, set->next);
-	arch_bpf_gate_switch(set->tr->gate, set->next);
+		return arch_bpf_entry_switch(set->entry, set->tr->cur_image, set->prepared);
+	arch_bpf_gate_switch(set->tr->gate, set->prepared);
 	return 0;
 }
 ALLOW_ERROR_INJECTION(bpf_tramp_body_switch, ERRNO);
@@ -182,10 +181,10 @@ void bpf_tramp_body_commit(struct bpf_tramp_set *set)
 	/* the entry stays, and with it the body behind it */
 	if (old && old != set->entry)
 		image_put(old);
-	set->tr->cur_image = set->next;
+	set->tr->cur_image = set->prepared;
 	if (!set->entry && set->kind == BPF_TRAMP_KIND_ENTRY)
-		set->entry = set->next;
-	set->next = NULL;
+		set->entry = set->prepared;
+	set->prepared = NULL;
 }
 
 /**
@@ -194,10 +193,10 @@ void bpf_tramp_body_commit(struct bpf_tramp_set *set)
  */
 void bpf_tramp_body_abort(struct bpf_tramp_set *set)
 {
-	if (!set->next)
+	if (!set->prepared)
 		return;
-	image_put(set->next);
-	set->next = NULL;
+	image_put(set->prepared);
+	set->prepared = NULL;
 	set->tr->flags = set->old_flags;
 }
 
@@ -228,7 +227,7 @@ void bpf_tramp_body_retire(struct bpf_tramp_set *set)
  */
 unsigned long bpf_tramp_set_addr(struct bpf_tramp_set *set)
 {
-	struct bpf_tramp_image *im = set->entry ?: set->next ?: set->tr->cur_image;
+	struct bpf_tramp_image *im = set->entry ?: set->prepared ?: set->tr->cur_image;
 	unsigned long addr = (unsigned long)im->image;
 
 	if (bpf_trampoline_use_jmp(set->tr->flags))

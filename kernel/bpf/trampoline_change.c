@@ -33,7 +33,7 @@ static void set_commit(struct bpf_tramp_set *set)
 /* Does the body that is prepared get into use by the set's entry or gate? */
 static bool set_switches(const struct bpf_tramp_set *set)
 {
-	return set->next && set->live && set->kind != BPF_TRAMP_KIND_ALONE;
+	return set->prepared && set->live && set->kind != BPF_TRAMP_KIND_ALONE;
 }
 
 /* What remains to be done is not done; what was done stays. */
@@ -146,7 +146,7 @@ static void set_end(const struct bpf_tramp_change *ch, struct bpf_tramp_set *set
 
 	list_del_init(&set->work);
 	set->part = NULL;
-	if (set->next && set->nr_sites)
+	if (set->prepared && set->nr_sites)
 		set_commit(set);
 	bpf_tramp_body_abort(set);
 	if (set->nr_sites && set->live && (set->stale || !set_leads(ch, set))) {

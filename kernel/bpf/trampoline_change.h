@@ -54,6 +54,7 @@ static inline void bpf_tramp_change_init(struct bpf_tramp_change *ch, struct bpf
 struct bpf_tramp_site *bpf_tramp_site_alloc(const struct bpf_tramp_req *req);
 void bpf_tramp_site_free(struct bpf_tramp_site *site);
 int bpf_tramp_site_number(struct bpf_tramp_site *site);
+bool bpf_tramp_sites_are_in(const struct module *mod);
 unsigned long bpf_tramp_site_solo(const struct bpf_tramp_site *site,
 				  const struct bpf_tramp_class *class);
 
@@ -72,7 +73,7 @@ struct bpf_tramp_set *bpf_tramp_set_derive(const struct bpf_tramp_class *class,
 struct bpf_tramp_set *bpf_tramp_set_find(const struct bpf_tramp_class *class,
 					 const struct list_head *tuples);
 void bpf_tramp_sets_find_wasted(struct list_head *wasted);
-void bpf_tramp_sets_outdate(void);
+void bpf_tramp_sets_outdate_light(void);
 void bpf_tramp_set_insert(struct bpf_tramp_set *set);
 void bpf_tramp_set_mark_untidy(struct bpf_tramp_set *set);
 int bpf_tramp_set_load(struct bpf_tramp_set *set);

@@ -7,7 +7,7 @@
 #include "trampoline_change.h"
 
 /**
- * bpf_tramp_sets_renew_light - generate all bodies again, as they may run light programs
+ * bpf_tramp_sets_renew_light - generate all bodies again that run light programs
  *
  * The caller has changed what bpf_trampoline_generate() looks at. A set for which that
  * fails keeps its body until bpf_tramp_sets_tidy() succeeds.
@@ -21,7 +21,7 @@ void bpf_tramp_sets_renew_light(void)
 		return;
 
 	guard(mutex)(&bpf_tramp_sets_mutex);
-	bpf_tramp_sets_outdate();
+	bpf_tramp_sets_outdate_light();
 	if (bpf_tramp_tidy())
 		bpf_tramp_tidy_later();
 }

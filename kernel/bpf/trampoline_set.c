@@ -90,23 +90,36 @@ void bpf_tramp_sets_find_wasted(struct list_head *wasted)
 			list_move_tail(&set->work, wasted);
 }
 
+/* Dedicated trampolines run light programs as any other. */
+static bool set_runs_light(const struct bpf_tramp_set *set)
+{
+	const struct bpf_tramp_tuple *t;
+
+	if (set->class.pin)
+		return false;
+	list_for_each_entry(t, &set->tuples, set_node)
+		if (t->node.link->prog->light)
+			return true;
+	return false;
+}
+
 /**
- * bpf_tramp_sets_outdate - bodies are to be generated again, but in dedicated trampolines
+ * bpf_tramp_sets_outdate_light - bodies that run light programs are to be generated again
  *
  * bpf_tramp_tidy() does it then.
  */
-void bpf_tramp_sets_outdate(void)
+void bpf_tramp_sets_outdate_light(void)
 {
 	struct bpf_tramp_set *set;
 	struct hlist_node *tmp;
 	int bucket;
 
 	hash_for_each_safe(sets, bucket, tmp, set, hash_node)
-		if (!set->class.pin)
+		if (set_runs_light(set))
 			bpf_tramp_set_mark_untidy(set);
 	/* those that were untidy before may come back to the table with the body they have */
 	list_for_each_entry(set, &bpf_tramp_untidy, work)
-		set->stale |= !set->class.pin;
+		set->stale |= set_runs_light(set);
 }
 
 /**

@@ -128,7 +128,7 @@ enum bpf_tramp_kind {
  * @tr: trampoline: images and what they are generated from; @class.pin if that
  *      is set, else owned, and NULL before the first body
  * @entry: image whose start is the entry, NULL for a set without
- * @next: the body that is prepared, and waits for commit or abort, or NULL
+ * @prepared: the body that waits for commit or abort, or NULL
  * @old_flags: while there is one: the trampoline's flags before
  * @tuples: the links whose programs run, newest first
  * @sites: the sites
@@ -149,7 +149,7 @@ struct bpf_tramp_set {
 	unsigned long func;
 	struct bpf_trampoline *tr;
 	struct bpf_tramp_image *entry;
-	struct bpf_tramp_image *next;
+	struct bpf_tramp_image *prepared;
 	u32 old_flags;
 	struct list_head tuples;
 	struct list_head sites;
@@ -257,7 +257,7 @@ int bpf_tramp_sets_attach(struct bpf_link *link, struct list_head *tuples,
 			  struct bpf_tramp_req *reqs, u32 cnt, bool cookies, bool skip);
 void bpf_tramp_sets_detach(struct bpf_link *link, struct list_head *tuples);
 int bpf_tramp_sets_tidy(void);
-bool bpf_tramp_sites_are_in(const struct module *mod);
+void bpf_tramp_sets_leave(const struct module *mod);
 
 /*
  * What the engine needs of the rest of the kernel: trampolines and their

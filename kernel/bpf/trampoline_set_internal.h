@@ -10,6 +10,7 @@
 #include <linux/bpf.h>
 #include <linux/btf.h>
 #include <linux/cleanup.h>
+#include <linux/delay.h>
 #include <linux/error-injection.h>
 #include <linux/filter.h>
 #include <linux/ftrace.h>

@@ -54,7 +54,7 @@ static noinline int thunks_write(struct bpf_tramp_thunks *thunks, const struct b
 	if (!rw)
 		return -ENOMEM;
 	if (thunks->gate)
-		arch_bpf_gate_write(rw, thunks->image, set->next);
+		arch_bpf_gate_write(rw, thunks->image, set->prepared);
 	list_for_each_entry(site, sites, list) {
 		off = thunks_offset(thunks, i++);
 		arch_bpf_thunk_write(rw + off, thunks->image + off, set->tr->gate,
@@ -98,7 +98,7 @@ static void thunks_free_image(struct bpf_tramp_thunks *thunks)
 
 /**
  * bpf_tramp_thunks_make - make thunks for sites that join a set
- * @set: the set, with a body, or the next one if these are its first
+ * @set: the set, with a body, which is the prepared one if these are its first
  * @sites: the sites, with numbers
  * @nr: how many these are
  *

@@ -277,3 +277,18 @@ int bpf_tramp_sets_tidy(void)
 	bpf_tramp_renew();
 	return err;
 }
+
+/**
+ * bpf_tramp_sets_leave - a module goes: its functions, which no link covers any more, too
+ * @mod: the module
+ *
+ * Links keep the modules of their functions, what they leave does not. It is tried until
+ * ftrace lets the sites go. A module that is removed by force leaves those of links.
+ *
+ * Context: may sleep; takes bpf_tramp_sets_mutex.
+ */
+void bpf_tramp_sets_leave(const struct module *mod)
+{
+	while (bpf_tramp_sites_are_in(mod) && bpf_tramp_sets_tidy() && !ftrace_is_dead())
+		msleep(20);
+}

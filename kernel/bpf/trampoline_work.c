@@ -3,7 +3,6 @@
  * What is done with sets when nobody attaches: tidying, which need not be done before
  * close() returns, and having the functions of modules that go leave.
  */
-#include <linux/delay.h>
 #include <linux/init.h>
 #include <linux/jiffies.h>
 #include <linux/minmax.h>
@@ -54,21 +53,10 @@ void bpf_tramp_tidy_not_now(void)
 	cancel_delayed_work(&tidy_work);
 }
 
-/*
- * Links keep the modules of their functions, what they leave does not. What cannot be
- * tidied elsewhere does not matter; ftrace that has given up keeps the sites for ever.
- */
 static int module_going(struct notifier_block *nb, unsigned long val, void *mod)
 {
-	int err;
-
-	while (val == MODULE_STATE_GOING && bpf_tramp_sites_are_in(mod)) {
-		err = bpf_tramp_sets_tidy();
-		if (err == -ENODEV)
-			break;
-		if (err)
-			msleep(20);
-	}
+	if (val == MODULE_STATE_GOING)
+		bpf_tramp_sets_leave(mod);
 	return NOTIFY_OK;
 }
 

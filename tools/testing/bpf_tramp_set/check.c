@@ -200,7 +200,7 @@ static void check_set(struct fn *fn, struct bpf_tramp_set *set, bool tidied)
 	struct bpf_tramp_tuple *t;
 	u32 i = 0, nr = 0;
 
-	CHECK(set->live && !set->next && set->tr && set->tr->set == set);
+	CHECK(set->live && !set->prepared && set->tr && set->tr->set == set);
 	CHECK(set->tr->cur_image);
 	CHECK(!set->part);
 	if (hash_hashed(&set->hash_node))

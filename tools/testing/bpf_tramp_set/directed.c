@@ -700,18 +700,24 @@ static void test_late_livepatch(void)
 
 static void test_leave(void)
 {
-	struct module mod = { .functions = 0xaa };
+	struct module odd = { .functions = 0xaa }, even = { .functions = 0x55 };
 
 	test_begin("functions of a module that goes are no sites any more");
 	world_init(8, 2, 12);
 	links_init_kinds(2, 0, 0, 0x2);
 	CHECK(!attach_mask(0, 0xaa, 0));
 	CHECK(!attach_mask(1, 0x55, 0));
-	op_stop(links[1]);
 	op_stop(links[0]);
-	CHECK(bpf_tramp_sites_are_in(&mod));
-	op_tidy();
-	CHECK(!bpf_tramp_sites_are_in(&mod));
+	/* there is no memory until it has slept */
+	fault_set(1, true);
+	bpf_tramp_sets_leave(&odd);
+	CHECK(world.slept == 1);
+	check_all();
+	CHECK(!bpf_tramp_sites_are_in(&odd) && bpf_tramp_sites_are_in(&even));
+	/* that of a link that is attached is removed by force */
+	bpf_tramp_sets_leave(&even);
+	check_all();
+	CHECK(bpf_tramp_sites_are_in(&even));
 	test_end();
 }
 

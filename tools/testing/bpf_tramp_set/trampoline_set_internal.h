@@ -145,6 +145,8 @@ struct module {
 
 bool within_module(unsigned long ip, const struct module *mod);
 
+void msleep(unsigned int msecs);
+
 /* A work waits until the test runs it, see grace_period(). */
 struct work_struct {
 	void (*func)(struct work_struct *work);
@@ -309,6 +311,7 @@ struct btf_func_model {
 };
 
 struct bpf_prog {
+	bool light;
 	bool call_attach_cookie;
 	bool call_attach_data;
 	bool calls_orig;

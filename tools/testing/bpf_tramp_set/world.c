@@ -116,6 +116,7 @@ static struct {
 	struct fn *flips;	/* a livepatch comes to it, or goes, */
 	u32 flips_after;	/* when this was asked so often */
 	u32 waits;		/* for tasks on their way */
+	u32 slept;		/* until there is memory */
 	u64 time;		/* counts sites that leave */
 	struct work_struct *work;	/* that waits for its turn */
 	bool working;
@@ -509,10 +510,10 @@ void bpf_trampoline_skip_link(struct bpf_link *link)
 int bpf_tramp_body_prepare(struct bpf_tramp_set *set)
 {
 	CHECK(bpf_tramp_sets_mutex.held);
-	CHECK(!set->next);
+	CHECK(!set->prepared);
 	tr_is_locked(set->tr);
-	set->next = image_generate(set->tr);
-	return set->next ? 0 : -ENOMEM;
+	set->prepared = image_generate(set->tr);
+	return set->prepared ? 0 : -ENOMEM;
 }
 
 static bool image_has(struct bpf_tramp_image *im, struct bpf_link *link)
@@ -560,6 +561,14 @@ static bool grace_period(void)
 	return true;
 }
 
+/* Memory becomes free. */
+void msleep(unsigned int msecs)
+{
+	CHECK(fault.fired);
+	fault_set(0, false);
+	world.slept++;
+}
+
 bool within_module(unsigned long ip, const struct module *mod)
 {
 	return mod->functions >> (fn_by_ip(ip) - world.fns) & 1;
@@ -567,7 +576,7 @@ bool within_module(unsigned long ip, const struct module *mod)
 
 int bpf_tramp_body_switch(struct bpf_tramp_set *set)
 {
-	struct bpf_tramp_image *im = set->next;
+	struct bpf_tramp_image *im = set->prepared;
 	u32 i;
 
 	CHECK(bpf_tramp_sets_mutex.held);
@@ -591,13 +600,13 @@ int bpf_tramp_body_switch(struct bpf_tramp_set *set)
 
 void bpf_tramp_body_commit(struct bpf_tramp_set *set)
 {
-	struct bpf_tramp_image *im = set->next, *old = set->tr->cur_image;
+	struct bpf_tramp_image *im = set->prepared, *old = set->tr->cur_image;
 
 	CHECK(bpf_tramp_sets_mutex.held);
 	CHECK(im);
 	image_activate(im);
 	set->tr->cur_image = im;
-	set->next = NULL;
+	set->prepared = NULL;
 	if (set->tr->gate)
 		CHECK(tr_gate(set->tr) == im);
 	else if (set->entry)
@@ -612,9 +621,9 @@ void bpf_tramp_body_commit(struct bpf_tramp_set *set)
 void bpf_tramp_body_abort(struct bpf_tramp_set *set)
 {
 	CHECK(bpf_tramp_sets_mutex.held);
-	if (set->next)
-		image_free(set->next);
-	set->next = NULL;
+	if (set->prepared)
+		image_free(set->prepared);
+	set->prepared = NULL;
 }
 
 void bpf_tramp_body_retire(struct bpf_tramp_set *set)
@@ -622,7 +631,7 @@ void bpf_tramp_body_retire(struct bpf_tramp_set *set)
 	struct bpf_trampoline *tr = set->tr;
 
 	CHECK(bpf_tramp_sets_mutex.held);
-	CHECK(tr->cur_image && !set->next);
+	CHECK(tr->cur_image && !set->prepared);
 	CHECK(!tr->used_thunks);
 	/* single programs wait until this is done */
 	if (tr->fn)
@@ -639,7 +648,7 @@ void bpf_tramp_body_retire(struct bpf_tramp_set *set)
 
 unsigned long bpf_tramp_set_addr(struct bpf_tramp_set *set)
 {
-	struct bpf_tramp_image *im = set->entry ?: set->next ?: set->tr->cur_image;
+	struct bpf_tramp_image *im = set->entry ?: set->prepared ?: set->tr->cur_image;
 
 	CHECK(!bpf_tramp_set_has_thunks(set));
 	CHECK(im);
