@@ -152,10 +152,12 @@ struct work_struct {
 	void (*func)(struct work_struct *work);
 };
 
-#define DECLARE_WORK(name, fn)		struct work_struct name = { fn }
-#define queue_work(wq, work)		test_queue_work(work)
+#define DECLARE_WORK(name, fn)	struct work_struct name = { fn }
+#define system_dfl_long_wq	NULL
 
-void test_queue_work(struct work_struct *work);
+struct workqueue_struct;
+
+bool queue_work(struct workqueue_struct *wq, struct work_struct *work);
 
 /* Mutex */
 struct mutex {

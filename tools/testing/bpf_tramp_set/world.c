@@ -541,10 +541,13 @@ void synchronize_rcu_tasks(void)
 			tr->left = 0;
 }
 
-void test_queue_work(struct work_struct *work)
+bool queue_work(struct workqueue_struct *wq, struct work_struct *work)
 {
-	CHECK(!world.work || world.work == work);
+	bool queued = !world.work;
+
+	CHECK(queued || world.work == work);
 	world.work = work;
+	return queued;
 }
 
 /* The work that waits for tasks has its turn. */
