@@ -4,9 +4,7 @@
  *
  * One process attaches a program to all functions but two and closes the link, over
  * and over. Meanwhile this one attaches single programs to those that are left out, a
- * fentry program to one and an LSM program to the other; and before, with nobody
- * else but a process that only keeps a CPU busy: QEMU may execute all CPUs by one thread,
- * so that each of two that are busy has half of it.
+ * fentry program to one and an LSM program to the other; and before, with nobody else.
  */
 #include <errno.h>
 #include <signal.h>
@@ -68,31 +66,6 @@ static void single_times(const struct single *single, struct times *t, int repea
 		detach(link, &c);
 		t->detach[i] = c.ns;
 	}
-}
-
-static pid_t fork_child(void)
-{
-	pid_t pid = fork();
-
-	if (pid < 0)
-		die("fork: %s", strerror(errno));
-	return pid;
-}
-
-static void end_child(pid_t pid)
-{
-	kill(pid, SIGKILL);
-	waitpid(pid, NULL, 0);
-}
-
-static pid_t keep_busy(void)
-{
-	pid_t pid = fork_child();
-
-	if (!pid)
-		for (;;)
-			;
-	return pid;
 }
 
 /* Attach and detach all functions until the end; @done gets a byte each time. */
@@ -180,14 +153,14 @@ void cmd_others(void)
 	singles[0].prog = skel->progs.single_1;
 	singles[1].prog = skel->progs.single_lsm;
 	multi = multi_attach(skel, &funcs, &spare);
-	pid = keep_busy();
 	for (i = 0; i < cnt; i++)
 		single_times(&singles[i], &singles[i].alone, repeat);
-	end_child(pid);
 
 	if (pipe(done))
 		die("pipe: %s", strerror(errno));
-	pid = fork_child();
+	pid = fork();
+	if (pid < 0)
+		die("fork: %s", strerror(errno));
 	if (!pid) {
 		close(done[0]);
 		come_and_go(skel, &funcs, done[1]);
@@ -200,7 +173,8 @@ void cmd_others(void)
 		single_times(&singles[i], &singles[i].meanwhile, repeat);
 	if (waitpid(pid, NULL, WNOHANG))
 		die("the process that attaches to all functions has ended");
-	end_child(pid);
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
 
 	if (opt.json) {
 		f = json_open(opt.json, "others");
