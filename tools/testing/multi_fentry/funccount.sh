@@ -33,7 +33,7 @@ on() {
 	[ "$1" = patched ] || base=1
 	rm -rf "$BUILD/vm-out/funccount-$1$TAG"
 	msg "running the tests of funccount on the $1 kernel ..."
-	BASE=$base TIMEOUT=${TIMEOUT:-2400} "$WORKSHOP/vm.sh" --name "funccount-$1$TAG" \
+	TCG=${TCG:-single} BASE=$base TIMEOUT=${TIMEOUT:-2400} "$WORKSHOP/vm.sh" --name "funccount-$1$TAG" \
 		--kernel "$entry/$IMAGE" -- env FUNCCOUNT="$OUT/funccount" \
 		KMOD="$entry/test_kmods/bpf_testmod.ko" \
 		"$TOP/tools/bpf/funccount/test_funccount.sh"

@@ -282,7 +282,9 @@ judge() {
 	splat=$(grep -anE "$SPLAT" "$CONSOLE" 2>/dev/null |
 		{ grep -vE "${EXPECT_SPLAT:-^\$}" || true; } | head -n 1)
 	if [ -n "$splat" ]; then
-		msg "error: the $WHICH kernel complained; see $CONSOLE:"
+		# the line itself: of a long run this may be all that is kept
+		msg "error: the $WHICH kernel complained: $(tr -d '\r' <<<"${splat#*:}")"
+		msg "$CONSOLE from there on:"
 		tail -n "+${splat%%:*}" "$CONSOLE" | head -n 40 | show_console
 		return 99
 	fi

@@ -13,6 +13,7 @@
 #include <test_progs.h>
 #include "testing_helpers.h"
 #include "trace_helpers.h"
+#include "tracing_multi_helpers.h"
 #include "tracing_multi_livepatch.skel.h"
 
 #define LIVEPATCH_DIR	"/sys/kernel/livepatch/livepatch_sample"
@@ -438,7 +439,7 @@ static bool check_livepatched(bool expected, const char *step)
  */
 static void test_churn(struct env_livepatch *t)
 {
-	int times = atoi(getenv("TRACING_MULTI_LIVEPATCHES") ?: "3"), i;
+	int times = env_number("TRACING_MULTI_LIVEPATCHES", 3), i;
 	struct churn churn = { .t = t };
 	pthread_t thread;
 
