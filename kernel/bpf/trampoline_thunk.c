@@ -67,12 +67,6 @@ static noinline int thunks_write(struct bpf_tramp_thunks *thunks, const struct b
 }
 ALLOW_ERROR_INJECTION(thunks_write, ERRNO);
 
-static void thunks_perf_event(struct bpf_tramp_thunks *thunks, bool unregister)
-{
-	perf_event_ksymbol(PERF_RECORD_KSYMBOL_TYPE_BPF, thunks->ksym.start, thunks->size,
-			   unregister, thunks->ksym.name);
-}
-
 static void thunks_publish(struct bpf_tramp_thunks *thunks)
 {
 	thunks->tr->nr_thunks += thunks->nr;
@@ -84,8 +78,7 @@ static void thunks_publish(struct bpf_tramp_thunks *thunks)
 	bpf_image_ksym_init(thunks->image, thunks->size, &thunks->ksym);
 	if (thunks->tr->flags & BPF_TRAMP_F_CALL_ORIG)
 		arch_bpf_thunks_ksym(&thunks->ksym);
-	bpf_ksym_add(&thunks->ksym);
-	thunks_perf_event(thunks, false);
+	bpf_image_ksym_add(&thunks->ksym);
 }
 
 static void thunks_free_image(struct bpf_tramp_thunks *thunks)
@@ -164,8 +157,7 @@ void bpf_tramp_thunks_free(struct bpf_tramp_thunks *thunks)
 		return;
 	hlist_del(&thunks->node);
 	thunks->tr->nr_thunks -= thunks->nr;
-	bpf_ksym_del(&thunks->ksym);
-	thunks_perf_event(thunks, true);
+	bpf_image_ksym_del(&thunks->ksym);
 	thunks_free_image(thunks);
 	kfree_rcu(thunks, rcu);
 }

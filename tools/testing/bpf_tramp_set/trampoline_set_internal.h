@@ -387,7 +387,6 @@ static inline int bpf_trampoline_nr_progs(const struct bpf_trampoline *tr)
 
 /* Of the kernel's headers: what the engine uses of memory that is executed, */
 #define BPF_TRAMP_F_CALL_ORIG		1
-#define PERF_RECORD_KSYMBOL_TYPE_BPF	1
 #define ALLOW_ERROR_INJECTION(fn, type)
 #define ftrace_jmp_set(addr)		(addr)
 #define ftrace_is_dead()		false
@@ -410,9 +409,8 @@ int bpf_jit_charge_modmem(u32 size);
 void bpf_jit_uncharge_modmem(u32 size);
 void *bpf_arch_text_copy(void *dst, void *src, size_t len);
 void bpf_image_ksym_init(void *image, unsigned int size, struct bpf_ksym *ksym);
-void bpf_ksym_add(struct bpf_ksym *ksym);
-void bpf_ksym_del(struct bpf_ksym *ksym);
-void perf_event_ksymbol(u16 type, u64 addr, u32 len, bool unregister, const char *name);
+void bpf_image_ksym_add(struct bpf_ksym *ksym);
+void bpf_image_ksym_del(struct bpf_ksym *ksym);
 
 unsigned int arch_bpf_thunk_size(void);
 void arch_bpf_gate_write(void *rw, void *gate, const struct bpf_tramp_image *im);

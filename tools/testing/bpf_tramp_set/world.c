@@ -108,7 +108,6 @@ static struct {
 	u32 nr_batches;
 	u32 nr_blocks;
 	u32 nr_ksyms;
-	u32 nr_events;		/* of symbols, told to perf */
 	u32 charged;
 	u32 nr_cookies;
 	bool tidy_later;
@@ -725,23 +724,18 @@ void bpf_image_ksym_init(void *image, unsigned int size, struct bpf_ksym *ksym)
 	CHECK(ksym->name);
 }
 
-void bpf_ksym_add(struct bpf_ksym *ksym)
+void bpf_image_ksym_add(struct bpf_ksym *ksym)
 {
 	world.nr_ksyms++;
 }
 
-void bpf_ksym_del(struct bpf_ksym *ksym)
+void bpf_image_ksym_del(struct bpf_ksym *ksym)
 {
 	world.nr_ksyms--;
 }
 
 void arch_bpf_thunks_ksym(struct bpf_ksym *ksym)
 {
-}
-
-void perf_event_ksymbol(u16 type, u64 addr, u32 len, bool unregister, const char *name)
-{
-	world.nr_events += unregister ? -1 : 1;
 }
 
 unsigned int arch_bpf_thunk_size(void)

@@ -4,7 +4,9 @@
  * as bpftool shows it.
  */
 #include <test_progs.h>
+#include <linux/perf_event.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include "bpftool_helpers.h"
 #include "tracing_multi_sets.skel.h"
 #include "tracing_multi_sets_env.h"
@@ -135,6 +137,80 @@ static void subtest_names(struct env_sets *t)
 	nr = a.keys[0];
 	ASSERT_TRUE(has_symbol("bpf_trampoline_set_%llu", nr), "symbol of the trampoline");
 	ASSERT_EQ(a.sets[0].thunks_size > 0, has_symbol("bpf_thunks_set_%llu", nr), "thunks");
+}
+
+#define PERF_PAGES	8
+
+struct ksymbol_event {
+	struct perf_event_header header;
+	__u64 addr;
+	__u32 len;
+	__u16 ksym_type;
+	__u16 flags;
+	char name[];
+};
+
+/* Returns: a descriptor for the events about symbols that this task makes, or -1. */
+static int ksymbols_open(struct perf_event_mmap_page **ring)
+{
+	struct perf_event_attr attr = {
+		.size = sizeof(attr),
+		.type = PERF_TYPE_SOFTWARE,
+		.config = PERF_COUNT_SW_DUMMY,
+		.ksymbol = 1,
+	};
+	int fd;
+
+	fd = syscall(__NR_perf_event_open, &attr, 0, -1, -1, PERF_FLAG_FD_CLOEXEC);
+	if (!ASSERT_OK_FD(fd, "perf_event_open"))
+		return -1;
+	*ring = mmap(NULL, (1 + PERF_PAGES) * getpagesize(), PROT_READ | PROT_WRITE, MAP_SHARED,
+		     fd, 0);
+	if (ASSERT_NEQ(*ring, MAP_FAILED, "mmap"))
+		return fd;
+	close(fd);
+	return -1;
+}
+
+/* Returns: how long perf was told that these symbols are, together. */
+static __u32 ksymbols_len(const struct perf_event_mmap_page *ring, const char *fmt, __u64 nr)
+{
+	const struct ksymbol_event *event;
+	char name[64];
+	__u32 len = 0;
+	__u64 pos;
+
+	snprintf(name, sizeof(name), fmt, nr);
+	/* there are few: it does not wrap */
+	if (!ASSERT_LT(ring->data_head, ring->data_size, "perf's buffer"))
+		return 0;
+	for (pos = 0; pos < ring->data_head; pos += event->header.size) {
+		event = (void *)ring + ring->data_offset + pos;
+		if (event->header.type == PERF_RECORD_KSYMBOL && !strcmp(event->name, name))
+			len += event->len;
+	}
+	return len;
+}
+
+/* Perf is told of the code, and how much that is: not of what else is in the page. */
+static void subtest_perf(struct env_sets *t)
+{
+	struct perf_event_mmap_page *ring;
+	struct told a;
+	int fd;
+
+	fd = ksymbols_open(&ring);
+	if (fd < 0)
+		return;
+	if (ASSERT_OK(sets_attach(t, SETS_FEXIT_1, FUNC_7 | FUNC_8), "attach") &&
+	    told_get(t, SETS_FEXIT_1, &a) && check_told(&a, "fexit")) {
+		ASSERT_EQ(ksymbols_len(ring, "bpf_trampoline_set_%llu", (__u32)a.keys[0]),
+			  a.sets[0].image_size, "image");
+		ASSERT_EQ(ksymbols_len(ring, "bpf_thunks_set_%llu", (__u32)a.keys[0]),
+			  a.sets[0].thunks_size, "thunks");
+	}
+	munmap(ring, (1 + PERF_PAGES) * getpagesize());
+	close(fd);
 }
 
 /* A function with another program has a trampoline of its own. */
@@ -273,6 +349,7 @@ void serial_test_tracing_multi_info(void)
 	} subtests[] = {
 		{ "overlap", subtest_overlap },
 		{ "names", subtest_names },
+		{ "perf", subtest_perf },
 		{ "own", subtest_own },
 		{ "sizes", subtest_sizes },
 		{ "errors", subtest_errors },
