@@ -3,12 +3,12 @@
  * Attaching a link.
  *
  *   gather()   finds the sites of the functions that are asked for, or makes them,
- *              and moves those of a set to a part of it. A new site starts in its
+ *              and puts those of a set into its move. A new site starts in its
  *              class's empty set, which is not live and vanishes in the end.
- *   plan()     decides for each of these sets which of the part and the rest (what
- *              is still in the set) keeps the entry: the larger, if the set's kind
- *              does for its programs, and if it is no few sites that a wait is spared
- *              for. The other gets a new set.
+ *   plan()     decides for each of these sets which of this part and the rest keeps
+ *              the entry: the larger, if the set's kind does for its programs, and if
+ *              it is no few sites that a wait is spared for. The other one moves, to
+ *              a new set.
  *
  * The rest is a change as any other.
  */
@@ -138,21 +138,7 @@ static int gather_known(struct attach *at, struct bpf_tramp_req *req,
 		return req_refuse(req, -EINVAL,
 				  "another id of the function has another cookie, or other data");
 	/* the first one of the set that is covered answers for the others */
-	return set->part ? 0 : req_has_room(req, set->tr, at->ch.link->prog);
-}
-
-/* The site is one of those of its set that the link covers. */
-static int gather_site(struct attach *at, struct bpf_tramp_site *site)
-{
-	struct bpf_tramp_set *set = site->set;
-
-	if (!set->part)
-		set->part = bpf_tramp_move_add(&at->ch, set, NULL);
-	if (!set->part)
-		return -ENOMEM;
-	bpf_tramp_move_site(set->part, site);
-	site->requested = true;
-	return 0;
+	return set->move.nr_sites ? 0 : req_has_room(req, set->tr, at->ch.link->prog);
 }
 
 static int gather_one(struct attach *at, struct bpf_tramp_req *req)
@@ -177,7 +163,10 @@ static int gather_one(struct attach *at, struct bpf_tramp_req *req)
 		site->checked |= req->checked;
 	else
 		at->aliases = 1;
-	return site->requested ? 0 : gather_site(at, site);
+	if (!site->requested)
+		bpf_tramp_move_site(site, NULL);
+	site->requested = true;
+	return 0;
 }
 
 static int gather_cookies(struct attach *at)
@@ -210,7 +199,7 @@ static int gather_cookies(struct attach *at)
 	return bpf_tramp_cookies_map(at->cookies);
 }
 
-static int gather(struct attach *at)
+static int gather_sites(struct attach *at)
 {
 	struct bpf_tramp_req *req;
 	bool any = false;
@@ -226,78 +215,74 @@ static int gather(struct attach *at)
 		any |= !err;
 		cond_resched();
 	}
-	if (!any)
-		return -ENOENT;
-	return at->has_cookies ? gather_cookies(at) : 0;
+	return any ? 0 : -ENOENT;
 }
 
-/* A set of its own for sites of another one, with that one's list. */
-static int plan_fresh(struct attach *at, struct bpf_tramp_move *move, enum bpf_tramp_kind kind)
+static int gather(struct attach *at)
 {
-	struct bpf_tramp_site *site;
+	int err = gather_sites(at);
+
+	for (u32 i = 0; i < at->cnt; i++) {
+		if (at->reqs[i].site)
+			at->reqs[i].site->requested = false;
+		cond_resched();
+	}
+	return err || !at->has_cookies ? err : gather_cookies(at);
+}
+
+/* The sites of a set that move get one of their own, with that one's list. */
+static int plan_fresh(struct attach *at, struct bpf_tramp_set *set, enum bpf_tramp_kind kind)
+{
+	struct bpf_tramp_move *move = &set->move;
 
 	if (move->nr_sites == 1)
 		kind = BPF_TRAMP_KIND_ALONE;
-	site = list_first_entry(&move->sites, struct bpf_tramp_site, list);
-	move->to = bpf_tramp_set_derive(&move->from->class, kind, move->from, site);
+	move->to = bpf_tramp_set_derive(&set->class, kind, set,
+					bpf_tramp_first_site(&move->sites));
 	if (!move->to)
 		return -ENOMEM;
 	list_add(&move->to->work, &at->ch.sets);
 	return 0;
 }
 
-/* The link's program joins the list of the set that the part is for. */
-static int plan_join(struct attach *at, struct bpf_tramp_move *part, struct bpf_tramp_set *to)
+/* The link's program joins the list of the set that its sites stay in, or go to. */
+static int plan_join(struct attach *at, struct bpf_tramp_set *to, struct list_head *sites)
 {
-	struct bpf_tramp_site *site;
-
-	site = list_first_entry(&part->sites, struct bpf_tramp_site, list);
-	return bpf_tramp_tuple_add(to, at->ch.link, at->cookies, at->tuples, site);
+	return bpf_tramp_tuple_add(to, at->ch.link, at->cookies, at->tuples,
+				   bpf_tramp_first_site(sites));
 }
 
 /* Is the part better off in a new set than in its own, which is to get the program? */
-static bool plan_leaves(const struct bpf_tramp_move *part, enum bpf_tramp_kind kind)
+static bool plan_leaves(const struct bpf_tramp_set *set, enum bpf_tramp_kind kind)
 {
-	const struct bpf_tramp_set *set = part->from;
+	u32 part = set->move.nr_sites;
 
-	if (!set->live || part->nr_sites <= set->nr_sites)
+	if (!set->live || part <= set->nr_sites)
 		return true;
 	if (set->kind == BPF_TRAMP_KIND_ALONE)
 		return false;
 	/* to patch a few sites is quicker than to wait for tasks, see change_wait() */
 	return set->kind < kind ||
-	       (part->nr_sites <= BPF_TRAMP_FEW_SITES &&
-		(bpf_tramp_set_awaits(set) || set->nr_sites));
+	       (part <= BPF_TRAMP_FEW_SITES && (bpf_tramp_set_awaits(set) || set->nr_sites));
 }
 
-static int plan_one(struct attach *at, struct bpf_tramp_move *part, enum bpf_tramp_kind kind)
+static int plan_one(struct attach *at, struct bpf_tramp_set *set, enum bpf_tramp_kind kind)
 {
-	struct bpf_tramp_set *set = part->from;
-	struct bpf_tramp_move *rest;
-	int err;
+	int err = 0;
 
-	if (plan_leaves(part, kind))
-		return plan_fresh(at, part, max(set->kind, kind)) ?: plan_join(at, part, part->to);
-
-	if (set->nr_sites) {
-		/* the rest is the smaller side, it goes with the old list */
-		rest = bpf_tramp_move_add(&at->ch, set, NULL);
-		if (!rest)
-			return -ENOMEM;
-		bpf_tramp_move_all(rest);
-		err = plan_fresh(at, rest, set->kind);
-		if (err)
-			return err;
+	if (plan_leaves(set, kind))
+		return plan_fresh(at, set, max(set->kind, kind)) ?:
+		       plan_join(at, set->move.to, &set->move.sites);
+	/* without an entry, a new body is a new address */
+	if (set->kind == BPF_TRAMP_KIND_ALONE) {
+		set->move.to = set;
+		return plan_join(at, set, &set->move.sites);
 	}
-	err = plan_join(at, part, set);
-	if (err)
-		return err;
-	set->part = NULL;
-	part->to = set;
-	/* without an entry, a new body is a new address; with one, the sites stay */
-	if (set->kind != BPF_TRAMP_KIND_ALONE)
-		bpf_tramp_move_end(part);
-	return 0;
+	/* the rest is the smaller side, it goes with the old list */
+	bpf_tramp_move_rest(set, NULL);
+	if (set->move.nr_sites)
+		err = plan_fresh(at, set, set->kind);
+	return err ?: plan_join(at, set, &set->sites);
 }
 
 static int plan(struct attach *at)
@@ -307,7 +292,7 @@ static int plan(struct attach *at)
 	int err;
 
 	list_for_each_entry(set, &at->ch.sets, work) {
-		err = set->part ? plan_one(at, set->part, kind) : 0;
+		err = set->move.nr_sites ? plan_one(at, set, kind) : 0;
 		if (err)
 			return err;
 	}

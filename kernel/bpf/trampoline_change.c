@@ -54,37 +54,36 @@ static bool set_leads(const struct bpf_tramp_change *ch, const struct bpf_tramp_
 /* Sets of the table get a body that runs their list, if they have none. */
 static int change_prepare(struct bpf_tramp_change *ch)
 {
-	struct bpf_tramp_move *move;
 	struct bpf_tramp_set *set;
 	int err = 0;
 
 	list_for_each_entry(set, &ch->sets, work)
 		if (!err && set->stale && set_leads(ch, set))
 			err = bpf_tramp_set_load(set) ?: bpf_tramp_body_prepare(set);
-	list_for_each_entry(move, &ch->moves, node)
-		err = err ?: bpf_tramp_move_prepare(move);
+	list_for_each_entry(set, &ch->sets, work)
+		err = err ?: bpf_tramp_move_prepare(set);
 	return err;
 }
 
 static int change_patch(struct bpf_tramp_change *ch, enum bpf_tramp_batch_op op)
 {
 	struct bpf_tramp_batch *batch;
-	struct bpf_tramp_move *move;
+	struct bpf_tramp_set *set;
 	u32 nr = 0;
 	u64 left = 0;
 	int err;
 
-	list_for_each_entry(move, &ch->moves, node)
-		if (bpf_tramp_move_op(move) == op)
-			nr += move->nr_sites;
+	list_for_each_entry(set, &ch->sets, work)
+		if (bpf_tramp_move_op(set) == op)
+			nr += set->move.nr_sites;
 	if (!nr)
 		return 0;
 	batch = bpf_tramp_batch_alloc(nr);
 	if (!batch)
 		return -ENOMEM;
-	list_for_each_entry(move, &ch->moves, node)
-		if (bpf_tramp_move_op(move) == op)
-			bpf_tramp_move_patch(move, batch);
+	list_for_each_entry(set, &ch->sets, work)
+		if (bpf_tramp_move_op(set) == op)
+			bpf_tramp_move_patch(set, batch);
 	err = bpf_tramp_batch_run(batch, op);
 	bpf_tramp_batch_free(batch);
 	if (err)
@@ -92,11 +91,11 @@ static int change_patch(struct bpf_tramp_change *ch, enum bpf_tramp_batch_op op)
 	/* sites that are new come from sets that nothing branches to */
 	if (op != BPF_TRAMP_BATCH_ADD)
 		left = bpf_tramp_sites_leave();
-	list_for_each_entry(move, &ch->moves, node) {
-		if (bpf_tramp_move_op(move) != op)
+	list_for_each_entry(set, &ch->sets, work) {
+		if (!set->move.nr_sites || bpf_tramp_move_op(set) != op)
 			continue;
-		move->done = true;
-		move->from->left = left;
+		set->move.done = true;
+		set->left = left;
 	}
 	return 0;
 }
@@ -139,13 +138,10 @@ static void change_switch(struct bpf_tramp_change *ch)
 }
 
 /* The set goes where it belongs when its sites and its body are settled. */
-static void set_end(const struct bpf_tramp_change *ch, struct bpf_tramp_set *set)
+static void set_end(const struct bpf_tramp_change *ch, struct bpf_tramp_set *set,
+		    struct list_head *gone)
 {
-	struct bpf_tramp_site *site, *tmp;
-	LIST_HEAD(gone);
-
 	list_del_init(&set->work);
-	set->part = NULL;
 	if (set->prepared && set->nr_sites)
 		set_commit(set);
 	bpf_tramp_body_abort(set);
@@ -155,32 +151,26 @@ static void set_end(const struct bpf_tramp_change *ch, struct bpf_tramp_set *set
 	}
 	if (set->nr_sites && !list_empty(&set->tuples))
 		return;
-	/* the sites last, because single programs do not wait for the mutex then */
-	list_splice_init(&set->sites, &gone);
+	list_splice_init(&set->sites, gone);
 	/* the trampoline of a pinned set stays as it is */
 	if (set->nr_sites)
 		set->live = false;
 	bpf_tramp_set_free(set);
-	list_for_each_entry_safe(site, tmp, &gone, list)
-		bpf_tramp_site_free(site);
 }
 
 static void change_end(struct bpf_tramp_change *ch)
 {
 	struct bpf_tramp_site *site, *stmp;
-	struct bpf_tramp_move *move, *mtmp;
 	struct bpf_tramp_set *set, *tmp;
+	LIST_HEAD(gone);
 
-	list_for_each_entry_safe(move, mtmp, &ch->moves, node)
-		bpf_tramp_move_end(move);
+	list_for_each_entry(set, &ch->sets, work)
+		bpf_tramp_move_end(set, &gone);
 	list_for_each_entry_safe(set, tmp, &ch->sets, work)
-		set_end(ch, set);
-	list_for_each_entry_safe(move, mtmp, &ch->moves, node) {
-		list_for_each_entry_safe(site, stmp, &move->sites, list)
-			bpf_tramp_site_free(site);
-		list_del(&move->node);
-		kfree(move);
-	}
+		set_end(ch, set, &gone);
+	/* the sites last, because single programs do not wait for the mutex then */
+	list_for_each_entry_safe(site, stmp, &gone, list)
+		bpf_tramp_site_free(site);
 }
 
 /**
@@ -250,20 +240,14 @@ int bpf_tramp_change_move(struct bpf_tramp_set *from, struct bpf_tramp_set *to,
 			  struct bpf_tramp_site *site)
 {
 	struct bpf_tramp_change ch;
-	struct bpf_tramp_move *move;
 
 	bpf_tramp_change_init(&ch, NULL);
 	list_move(&from->work, &ch.sets);
 	if (to)
 		list_move(&to->work, &ch.sets);
-	move = bpf_tramp_move_add(&ch, from, to);
-	if (!move) {
-		bpf_tramp_change_abort(&ch);
-		return -ENOMEM;
-	}
 	if (site)
-		bpf_tramp_move_site(move, site);
+		bpf_tramp_move_site(site, to);
 	else
-		bpf_tramp_move_all(move);
+		bpf_tramp_move_rest(from, to);
 	return bpf_tramp_change_run(&ch);
 }

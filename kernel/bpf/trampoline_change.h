@@ -8,36 +8,13 @@
  */
 
 /**
- * struct bpf_tramp_move - sites of a set that go together
- * @node: in the change's moves
- * @sites: the sites
- * @nr_sites: length of @sites
- * @from: the set that they are in
- * @to: the set that they go to; @from: where its body is, which gets a new address;
- *      NULL: they leave ftrace
- * @thunks: of the sites, in @to
- * @done: the sites are patched
- */
-struct bpf_tramp_move {
-	struct list_head node;
-	struct list_head sites;
-	u32 nr_sites;
-	struct bpf_tramp_set *from;
-	struct bpf_tramp_set *to;
-	struct bpf_tramp_thunks *thunks;
-	bool done;
-};
-
-/**
  * struct bpf_tramp_change - all that one operation does to sets and their sites
- * @sets: that have to do with it, by @work
- * @moves: of their sites
+ * @sets: that have to do with it, by @work, each with its @move
  * @link: that attaches, NULL if none does
  * @err: the first error of what could not be done, although the rest was
  */
 struct bpf_tramp_change {
 	struct list_head sets;
-	struct list_head moves;
 	struct bpf_link *link;
 	int err;
 };
@@ -45,9 +22,13 @@ struct bpf_tramp_change {
 static inline void bpf_tramp_change_init(struct bpf_tramp_change *ch, struct bpf_link *link)
 {
 	INIT_LIST_HEAD(&ch->sets);
-	INIT_LIST_HEAD(&ch->moves);
 	ch->link = link;
 	ch->err = 0;
+}
+
+static inline struct bpf_tramp_site *bpf_tramp_first_site(struct list_head *sites)
+{
+	return list_first_entry(sites, struct bpf_tramp_site, list);
 }
 
 /* trampoline_site.c */
@@ -84,14 +65,12 @@ int bpf_tramp_tuple_add(struct bpf_tramp_set *set, struct bpf_link *link,
 void bpf_tramp_tuple_del(struct bpf_tramp_tuple *t);
 
 /* trampoline_move.c */
-struct bpf_tramp_move *bpf_tramp_move_add(struct bpf_tramp_change *ch,
-					  struct bpf_tramp_set *from, struct bpf_tramp_set *to);
-void bpf_tramp_move_site(struct bpf_tramp_move *move, struct bpf_tramp_site *site);
-void bpf_tramp_move_all(struct bpf_tramp_move *move);
-int bpf_tramp_move_prepare(struct bpf_tramp_move *move);
-enum bpf_tramp_batch_op bpf_tramp_move_op(const struct bpf_tramp_move *move);
-void bpf_tramp_move_patch(struct bpf_tramp_move *move, struct bpf_tramp_batch *batch);
-void bpf_tramp_move_end(struct bpf_tramp_move *move);
+void bpf_tramp_move_site(struct bpf_tramp_site *site, struct bpf_tramp_set *to);
+void bpf_tramp_move_rest(struct bpf_tramp_set *from, struct bpf_tramp_set *to);
+int bpf_tramp_move_prepare(struct bpf_tramp_set *from);
+enum bpf_tramp_batch_op bpf_tramp_move_op(const struct bpf_tramp_set *from);
+void bpf_tramp_move_patch(struct bpf_tramp_set *from, struct bpf_tramp_batch *batch);
+void bpf_tramp_move_end(struct bpf_tramp_set *from, struct list_head *gone);
 u64 bpf_tramp_sites_leave(void);
 bool bpf_tramp_set_awaits(const struct bpf_tramp_set *set);
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Moves: sites of a set that go together to another one, or out of ftrace. A change has
- * one or more of them, and says when each step of them is done.
+ * Moves: sites of a set that go together to another one, or out of ftrace. A change says
+ * when each step of them is done.
  */
 #include "trampoline_set_internal.h"
 #include "trampoline_change.h"
@@ -13,59 +13,46 @@ static struct {
 } departures;
 
 /**
- * bpf_tramp_move_add - some sites of a set are to move
- * @ch: the change
- * @from: the set
- * @to: as in struct bpf_tramp_move; the caller may set it later
- *
- * Return: the move, without sites, or NULL if there is no memory.
- */
-struct bpf_tramp_move *bpf_tramp_move_add(struct bpf_tramp_change *ch,
-					  struct bpf_tramp_set *from, struct bpf_tramp_set *to)
-{
-	struct bpf_tramp_move *move = kzalloc_obj(*move);
-
-	if (!move)
-		return NULL;
-	INIT_LIST_HEAD(&move->sites);
-	move->from = from;
-	move->to = to;
-	list_add_tail(&move->node, &ch->moves);
-	return move;
-}
-
-/**
- * bpf_tramp_move_site - a site of the set belongs to the move
- * @move: the move
+ * bpf_tramp_move_site - a site of a set moves
  * @site: the site
+ * @to: where to, as in struct bpf_tramp_move; the caller may set it later
  */
-void bpf_tramp_move_site(struct bpf_tramp_move *move, struct bpf_tramp_site *site)
+void bpf_tramp_move_site(struct bpf_tramp_site *site, struct bpf_tramp_set *to)
 {
-	list_move(&site->list, &move->sites);
-	move->from->nr_sites--;
-	move->nr_sites++;
+	struct bpf_tramp_set *from = site->set;
+
+	list_move(&site->list, &from->move.sites);
+	from->nr_sites--;
+	from->move.nr_sites++;
+	from->move.to = to;
 }
 
 /**
- * bpf_tramp_move_all - all sites that the set has left belong to the move
- * @move: the move
+ * bpf_tramp_move_rest - the other sites of a set move, in place of those that were to
+ * @from: the set; if no site was to, all move
+ * @to: where to, as in struct bpf_tramp_move; the caller may set it later
  */
-void bpf_tramp_move_all(struct bpf_tramp_move *move)
+void bpf_tramp_move_rest(struct bpf_tramp_set *from, struct bpf_tramp_set *to)
 {
-	list_splice_init(&move->from->sites, &move->sites);
-	move->nr_sites += move->from->nr_sites;
-	move->from->nr_sites = 0;
+	LIST_HEAD(stay);
+
+	list_splice_init(&from->move.sites, &stay);
+	list_splice_init(&from->sites, &from->move.sites);
+	list_splice(&stay, &from->sites);
+	swap(from->nr_sites, from->move.nr_sites);
+	from->move.to = to;
 }
 
 /**
- * bpf_tramp_move_prepare - make the thunks that the sites of a move need
- * @move: the move
+ * bpf_tramp_move_prepare - make the thunks that the sites which move need
+ * @from: their set
  *
  * Context: may sleep; bpf_tramp_sets_mutex is held.
  * Return: 0 or an error.
  */
-int bpf_tramp_move_prepare(struct bpf_tramp_move *move)
+int bpf_tramp_move_prepare(struct bpf_tramp_set *from)
 {
+	struct bpf_tramp_move *move = &from->move;
 	struct bpf_tramp_thunks *thunks;
 	struct bpf_tramp_site *site;
 	int err;
@@ -85,25 +72,26 @@ int bpf_tramp_move_prepare(struct bpf_tramp_move *move)
 }
 
 /**
- * bpf_tramp_move_op - what patching does to the sites of a move
- * @move: the move
+ * bpf_tramp_move_op - what patching does to the sites that move
+ * @from: their set
  *
  * Return: they come to ftrace, go on to another address, or leave.
  */
-enum bpf_tramp_batch_op bpf_tramp_move_op(const struct bpf_tramp_move *move)
+enum bpf_tramp_batch_op bpf_tramp_move_op(const struct bpf_tramp_set *from)
 {
-	if (!move->from->live)
+	if (!from->live)
 		return BPF_TRAMP_BATCH_ADD;
-	return move->to ? BPF_TRAMP_BATCH_MOD : BPF_TRAMP_BATCH_DEL;
+	return from->move.to ? BPF_TRAMP_BATCH_MOD : BPF_TRAMP_BATCH_DEL;
 }
 
 /**
- * bpf_tramp_move_patch - add the sites of a move to a batch
- * @move: the move, prepared
+ * bpf_tramp_move_patch - add the sites that move to a batch
+ * @from: their set, which bpf_tramp_move_prepare() was called for
  * @batch: the batch
  */
-void bpf_tramp_move_patch(struct bpf_tramp_move *move, struct bpf_tramp_batch *batch)
+void bpf_tramp_move_patch(struct bpf_tramp_set *from, struct bpf_tramp_batch *batch)
 {
+	struct bpf_tramp_move *move = &from->move;
 	struct bpf_tramp_site *site;
 	unsigned long addr;
 	u32 i = 0;
@@ -120,29 +108,28 @@ void bpf_tramp_move_patch(struct bpf_tramp_move *move, struct bpf_tramp_batch *b
 }
 
 /**
- * bpf_tramp_move_end - the sites are where they are patched to
- * @move: the move; is freed, unless its sites have left ftrace
+ * bpf_tramp_move_end - the sites that move are where they are patched to
+ * @from: the set; none of its sites moves after that
+ * @gone: gets the sites if they have left ftrace
  *
- * If nothing was patched, which the caller may also decide, that is where they were.
+ * If nothing was patched they are where they were.
  */
-void bpf_tramp_move_end(struct bpf_tramp_move *move)
+void bpf_tramp_move_end(struct bpf_tramp_set *from, struct list_head *gone)
 {
-	struct bpf_tramp_set *set = move->done ? move->to : move->from;
+	struct bpf_tramp_move *move = &from->move;
+	struct bpf_tramp_set *set = move->done ? move->to : from;
 	struct bpf_tramp_site *site;
 
 	if (!move->done && move->thunks)
 		bpf_tramp_thunks_free(move->thunks);
 	list_for_each_entry(site, &move->sites, list) {
 		site->set = set;
-		site->requested = false;
 		cond_resched();
 	}
-	if (!set)
-		return;
-	list_splice(&move->sites, &set->sites);
-	set->nr_sites += move->nr_sites;
-	list_del(&move->node);
-	kfree(move);
+	list_splice(&move->sites, set ? &set->sites : gone);
+	if (set)
+		set->nr_sites += move->nr_sites;
+	*move = (struct bpf_tramp_move) { .sites = LIST_HEAD_INIT(move->sites) };
 }
 
 /* Sees the time of all sites that have left before it began. */

@@ -194,6 +194,7 @@ struct bpf_tramp_set *bpf_tramp_set_alloc(const struct bpf_tramp_class *class,
 	INIT_LIST_HEAD(&set->tuples);
 	INIT_LIST_HEAD(&set->sites);
 	INIT_LIST_HEAD(&set->work);
+	INIT_LIST_HEAD(&set->move.sites);
 	if (class->pin) {
 		set->tr = class->pin;
 		refcount_inc(&set->tr->refcnt);

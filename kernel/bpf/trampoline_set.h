@@ -119,6 +119,23 @@ enum bpf_tramp_kind {
 };
 
 /**
+ * struct bpf_tramp_move - sites of a set that go together
+ * @sites: the sites
+ * @nr_sites: length of @sites
+ * @done: the sites are patched
+ * @to: the set that they go to; their own one: where its body is, which gets a new
+ *      address; NULL: they leave ftrace
+ * @thunks: of the sites, in @to
+ */
+struct bpf_tramp_move {
+	struct list_head sites;
+	u32 nr_sites;
+	bool done;
+	struct bpf_tramp_set *to;
+	struct bpf_tramp_thunks *thunks;
+};
+
+/**
  * struct bpf_tramp_set - the sites that run one list of programs
  * @hash_node: in the table of sets, by class and tuples
  * @hash: of class and tuples
@@ -131,9 +148,10 @@ enum bpf_tramp_kind {
  * @prepared: the body that waits for commit or abort, or NULL
  * @old_flags: while there is one: the trampoline's flags before
  * @tuples: the links whose programs run, newest first
- * @sites: the sites
+ * @sites: the sites, but for those of @move
  * @work: in the sets of the running change, or the untidy ones
- * @part: while a link attaches: the sites that it covers
+ * @move: of the running change: the sites that are patched; first, while a link attaches,
+ *        those that it covers
  * @left: when sites left it last, see bpf_tramp_sites_leave(); 0: never
  * @nr_sites: length of @sites
  * @live: the sites branch here
@@ -154,7 +172,7 @@ struct bpf_tramp_set {
 	struct list_head tuples;
 	struct list_head sites;
 	struct list_head work;
-	struct bpf_tramp_move *part;
+	struct bpf_tramp_move move;
 	u64 left;
 	u32 nr_sites;
 	bool live;
@@ -190,7 +208,7 @@ struct bpf_tramp_tuple {
  * @obj_id: BTF object that the function was first attached by
  * @btf_id: id in that
  * @checked: attach types that have been seen to suit the function
- * @requested: while a link attaches: it covers the site
+ * @requested: while those of a link that attaches are gathered: it covers the site
  *
  * There is one for each traced function, so its size counts: it is 64 bytes.
  */

@@ -29,11 +29,6 @@ static bool set_is_dead(struct bpf_tramp_set *set)
 	return list_empty(&set->tuples) && bpf_tramp_set_is_shareable(set);
 }
 
-static struct bpf_tramp_site *first_site(struct bpf_tramp_set *set)
-{
-	return list_first_entry(&set->sites, struct bpf_tramp_site, list);
-}
-
 /* The class that the sites belong to now. A set without sites is in the right one. */
 static void tidy_class(struct bpf_tramp_set *set, struct bpf_tramp_class *class)
 {
@@ -44,7 +39,7 @@ static void tidy_class(struct bpf_tramp_set *set, struct bpf_tramp_class *class)
 	if (bpf_tramp_set_is_shareable(set))
 		class->pin = NULL;
 	if (!class->pin)
-		class->solo = bpf_tramp_site_solo(first_site(set), class);
+		class->solo = bpf_tramp_site_solo(bpf_tramp_first_site(&set->sites), class);
 }
 
 static void tidy_add(struct bpf_tramp_change *ch, struct bpf_tramp_set *set)
@@ -62,7 +57,7 @@ static int tidy_twin(struct bpf_tramp_change *ch, const struct bpf_tramp_class *
 
 	if (alone && set->nr_sites == 1)
 		kind = BPF_TRAMP_KIND_ALONE;
-	twin = bpf_tramp_set_derive(class, kind, set, first_site(set));
+	twin = bpf_tramp_set_derive(class, kind, set, bpf_tramp_first_site(&set->sites));
 	if (!twin)
 		return -ENOMEM;
 	tidy_add(ch, twin);
@@ -101,11 +96,10 @@ static int tidy_elect(struct bpf_tramp_change *ch, struct bpf_tramp_set *set)
 }
 
 /* Move the sites to the set that leads, or out of ftrace. */
-static int tidy_move(struct bpf_tramp_change *ch, struct bpf_tramp_set *set)
+static int tidy_move(struct bpf_tramp_set *set)
 {
 	struct bpf_tramp_set *leader = NULL;
 	struct bpf_tramp_class class;
-	struct bpf_tramp_move *move;
 
 	if (!set->nr_sites)
 		return 0;
@@ -114,16 +108,13 @@ static int tidy_move(struct bpf_tramp_change *ch, struct bpf_tramp_set *set)
 		leader = bpf_tramp_set_find(&class, &set->tuples);
 		/* a livepatch has come or gone since it was looked for */
 		if (!leader || (leader != set && leader->kind == BPF_TRAMP_KIND_ALONE &&
-				leader->func != first_site(set)->ip - class.ip_off))
+				leader->func != bpf_tramp_first_site(&set->sites)->ip -
+						class.ip_off))
 			return -EAGAIN;
 	}
 	/* without an entry, a new body is a new address */
-	if (leader == set && (!set->stale || set->kind != BPF_TRAMP_KIND_ALONE))
-		return 0;
-	move = bpf_tramp_move_add(ch, set, leader);
-	if (!move)
-		return -ENOMEM;
-	bpf_tramp_move_all(move);
+	if (leader != set || (set->stale && set->kind == BPF_TRAMP_KIND_ALONE))
+		bpf_tramp_move_rest(set, leader);
 	return 0;
 }
 
@@ -139,7 +130,7 @@ static int tidy_plan(struct bpf_tramp_change *ch)
 			return err;
 	}
 	list_for_each_entry(set, &ch->sets, work) {
-		err = tidy_move(ch, set);
+		err = tidy_move(set);
 		if (err)
 			return err;
 	}
@@ -213,7 +204,8 @@ void bpf_tramp_renew(void)
 	while (!list_empty(&wasted)) {
 		set = list_first_entry(&wasted, struct bpf_tramp_set, work);
 		list_del_init(&set->work);
-		twin = bpf_tramp_set_derive(&set->class, set->kind, set, first_site(set));
+		twin = bpf_tramp_set_derive(&set->class, set->kind, set,
+					    bpf_tramp_first_site(&set->sites));
 		if (twin)
 			bpf_tramp_change_move(set, twin, NULL);
 	}

@@ -202,7 +202,8 @@ static void check_set(struct fn *fn, struct bpf_tramp_set *set, bool tidied)
 
 	CHECK(set->live && !set->prepared && set->tr && set->tr->set == set);
 	CHECK(set->tr->cur_image);
-	CHECK(!set->part);
+	CHECK(list_empty(&set->move.sites) && !set->move.nr_sites);
+	CHECK(!set->move.to && !set->move.thunks && !set->move.done);
 	if (hash_hashed(&set->hash_node))
 		CHECK(bpf_tramp_set_find(&set->class, &set->tuples) == set);
 	CHECK(hash_hashed(&set->hash_node) == list_empty(&set->work));
@@ -337,7 +338,6 @@ static void check_tuples(void)
 		list_for_each_entry(t, &seen[i]->tuples, set_node)
 			nr_live--;
 	CHECK(!nr_live);
-	CHECK(!mem_count[MEM_PART]);
 }
 
 static void check_trs(void)

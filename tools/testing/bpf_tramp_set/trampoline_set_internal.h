@@ -24,6 +24,7 @@
 
 #define cond_resched()	do { } while (0)
 #define GFP_KERNEL	0
+#define swap(a, b)	do { typeof(a) was = (a); (a) = (b); (b) = was; } while (0)
 
 #ifndef U32_MAX
 #define U32_MAX		((u32)~0U)
@@ -67,7 +68,6 @@ enum mem_type {
 	MEM_TUPLE,
 	MEM_SITE,
 	MEM_THUNKS,
-	MEM_PART,
 	MEM_TYPES,
 };
 
@@ -106,8 +106,7 @@ static inline void kfree(void *data)
 #define mem_type(obj)				\
 	(mem_is(typeof(obj), set) ? MEM_SET :	\
 	 mem_is(typeof(obj), tuple) ? MEM_TUPLE :	\
-	 mem_is(typeof(obj), site) ? MEM_SITE :	\
-	 mem_is(typeof(obj), thunks) ? MEM_THUNKS : MEM_PART)
+	 mem_is(typeof(obj), site) ? MEM_SITE : MEM_THUNKS)
 #define kzalloc_obj(obj)	((typeof(obj) *)mem_zalloc(sizeof(obj), mem_type(obj)))
 
 struct rcu_head {
