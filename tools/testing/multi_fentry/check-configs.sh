@@ -4,7 +4,7 @@
 # selftests of tracing_multi links, or those that its fragment names. riscv has no
 # shared trampolines, and is only built. Ends with "N passed, M failed".
 # CONFIGS='rt lazy': only these, of all that configs/README tells of; riscv is
-# one. ARCHES='x86_64': only on these architectures.
+# one. ARCHES='x86_64': only on these architectures. REPEAT=20: the selftests so often.
 # What a step said is in build/log/check-configs-<step>.log.
 set -euo pipefail
 # shellcheck source=lib.sh
@@ -16,6 +16,7 @@ CHECK=check-configs
 
 CONFIGS=${CONFIGS:-lazy rt up nosets kcfi threads kcsan riscv}
 ARCHES=${ARCHES:-x86_64 arm64 riscv}
+REPEAT=${REPEAT:-1}
 # Not the tests of libbpf's patterns: they take four minutes, and what they test is
 # no matter of the configuration.
 TESTS='fentry_test fexit_test fsession_test modify_return bpf_cookie livepatch_trampoline
@@ -35,12 +36,15 @@ tests_of() {
 
 # guests_of <which>: the tests in each of its guests on ARCH.
 guests_of() {
-	local which=$1 params name tests
+	local which=$1 params name once tests=() n
 
-	read -r -d '' -a tests < <(tests_of "$which") || true
+	read -r -d '' -a once < <(tests_of "$which") || true
+	for ((n = 0; n < REPEAT; n++)); do
+		tests+=("${once[@]}")
+	done
 	while read -r params <&3; do
 		name="selftests of $which on $ARCH${params:+ with $params}"
-		step "$name" env APPEND="$params ${APPEND:-}" \
+		step "$name" env APPEND="$params ${APPEND:-}" TIMEOUT="${TIMEOUT:-$((REPEAT * 2400))}" \
 			"$WORKSHOP/selftests.sh" on "$which" "${tests[@]}" || true
 	done 3< <(boots_of "$which")
 }

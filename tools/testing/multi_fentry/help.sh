@@ -32,7 +32,8 @@ Variables
   HARDENED=1         check: the selftests on an arm64 kernel with BTI and a shadow call
                      stack, too (ARCH=arm64)
   ARGS='...'         unit, demo, bench: arguments for their program
-  REPEAT=1           check: how often the new selftests run once more
+  REPEAT=1           check: how often the new selftests run once more;
+                     check-configs: how often the selftests run
   CPU=max            vm: emulate QEMU's model of that processor, instead of KVM
   TCG=single|multi   vm: QEMU threads for the guest's CPUs (multi; selftests: single)
   STEPS='1 5-9'      check-series: these patches only
