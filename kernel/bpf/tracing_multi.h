@@ -54,7 +54,7 @@ struct bpf_tracing_multi_btf {
 };
 
 /**
- * struct bpf_tracing_multi_link - a link of a program to functions
+ * struct bpf_tracing_multi - a link of a program to functions
  * @link: the link
  * @btfs: struct bpf_tracing_multi_btf by the id of the BTF object
  * @cnt: number of functions
@@ -67,7 +67,7 @@ struct bpf_tracing_multi_btf {
  * @objcg: who is charged for what the engine keeps of the functions, or NULL
  * @charged: so many bytes
  */
-struct bpf_tracing_multi_link {
+struct bpf_tracing_multi {
 	struct bpf_link link;
 	struct xarray btfs;
 	u32 cnt;
@@ -89,24 +89,25 @@ struct bpf_tracing_multi_link {
  * @skip: go on without those that cannot be attached
  */
 struct bpf_tracing_multi_funcs {
-	struct bpf_tracing_multi_link *link;
+	struct bpf_tracing_multi *link;
 	struct bpf_tramp_req *reqs;
 	u32 cnt;
 	bool skip;
 };
 
-static inline struct bpf_tracing_multi_link *bpf_tracing_multi_link(const struct bpf_link *link)
+static inline struct bpf_tracing_multi *bpf_tracing_multi(const struct bpf_link *link)
 {
-	return container_of(link, struct bpf_tracing_multi_link, link);
+	return container_of(link, struct bpf_tracing_multi, link);
 }
 
 #ifdef CONFIG_BPF_TRAMPOLINE_SETS
-int bpf_tracing_multi_attach(struct bpf_prog *prog, const union bpf_attr *attr,
-			     struct bpf_common_attr *common, bpfptr_t ucommon, u32 common_size);
+int bpf_tracing_multi_link_create(struct bpf_prog *prog, const union bpf_attr *attr,
+				  struct bpf_common_attr *common, bpfptr_t ucommon,
+				  u32 common_size);
 #else
-static inline int bpf_tracing_multi_attach(struct bpf_prog *prog, const union bpf_attr *attr,
-					   struct bpf_common_attr *common, bpfptr_t ucommon,
-					   u32 common_size)
+static inline int bpf_tracing_multi_link_create(struct bpf_prog *prog, const union bpf_attr *attr,
+						struct bpf_common_attr *common,
+						bpfptr_t ucommon, u32 common_size)
 {
 	return -EOPNOTSUPP;
 }
@@ -118,7 +119,7 @@ int bpf_tracing_multi_funcs_get(struct bpf_tracing_multi_funcs *funcs,
 int bpf_tracing_multi_funcs_check(struct bpf_tracing_multi_funcs *funcs);
 void bpf_tracing_multi_funcs_log(const struct bpf_tracing_multi_funcs *funcs,
 				 struct bpf_verifier_log *log);
-void bpf_tracing_multi_put_btfs(struct bpf_tracing_multi_link *link);
+void bpf_tracing_multi_put_btfs(struct bpf_tracing_multi *link);
 
 /* tracing_multi_name.c */
 int bpf_tracing_multi_refuse(const struct bpf_tracing_multi_funcs *funcs,
@@ -132,7 +133,7 @@ void bpf_tracing_multi_show_fdinfo(const struct bpf_link *link, struct seq_file 
 /* tracing_multi_data.c */
 int bpf_tracing_multi_data_get(struct bpf_tracing_multi_funcs *funcs,
 			       const union bpf_attr *attr, struct bpf_verifier_log *log);
-u32 bpf_tracing_multi_data_index(const struct bpf_tracing_multi_link *link,
+u32 bpf_tracing_multi_data_index(const struct bpf_tracing_multi *link,
 				 const struct bpf_tramp_site *site);
 
 #endif /* _KERNEL_BPF_TRACING_MULTI_H */

@@ -104,7 +104,7 @@ int bpf_tracing_multi_data_get(struct bpf_tracing_multi_funcs *funcs, const unio
  * Context: under bpf_tramp_sets_mutex.
  * Return: the index in the map, U32_MAX if it is not known.
  */
-u32 bpf_tracing_multi_data_index(const struct bpf_tracing_multi_link *link,
+u32 bpf_tracing_multi_data_index(const struct bpf_tracing_multi *link,
 				 const struct bpf_tramp_site *site)
 {
 	const struct bpf_array *array = container_of(link->data, struct bpf_array, map);

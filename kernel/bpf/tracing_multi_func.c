@@ -375,7 +375,7 @@ void bpf_tracing_multi_funcs_log(const struct bpf_tracing_multi_funcs *funcs,
  * bpf_tracing_multi_put_btfs - put a link's BTF objects and their modules
  * @link: the link, attached to nothing
  */
-void bpf_tracing_multi_put_btfs(struct bpf_tracing_multi_link *link)
+void bpf_tracing_multi_put_btfs(struct bpf_tracing_multi *link)
 {
 	struct bpf_tracing_multi_btf *obj;
 	unsigned long obj_id;

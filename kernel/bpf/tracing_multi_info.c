@@ -15,8 +15,8 @@
 #include "tracing_multi.h"
 
 /* Calls @fn for each function, by BTF object and id, until it returns an error. */
-static int link_for_each(struct bpf_tracing_multi_link *multi,
-			 int (*fn)(const struct bpf_tracing_multi_link *multi, u32 obj_id, u32 i,
+static int link_for_each(struct bpf_tracing_multi *multi,
+			 int (*fn)(const struct bpf_tracing_multi *multi, u32 obj_id, u32 i,
 				   void *data), void *data)
 {
 	struct bpf_tracing_multi_btf *obj;
@@ -49,7 +49,7 @@ static u64 set_key(const struct bpf_tramp_set *set)
 	return set->tr ? set->tr->key : 0;
 }
 
-static int copy_func(const struct bpf_tracing_multi_link *multi, u32 obj_id, u32 i, void *data)
+static int copy_func(const struct bpf_tracing_multi *multi, u32 obj_id, u32 i, void *data)
 {
 	const struct info_copy *copy = data;
 	const struct bpf_tramp_site *site;
@@ -68,7 +68,7 @@ static int copy_func(const struct bpf_tracing_multi_link *multi, u32 obj_id, u32
 }
 
 /* The sets of the link that have functions: not more than it has functions. */
-static void copy_sets(const struct bpf_tracing_multi_link *multi, struct info_copy *copy)
+static void copy_sets(const struct bpf_tracing_multi *multi, struct info_copy *copy)
 {
 	const struct bpf_tramp_tuple *t;
 
@@ -87,7 +87,7 @@ static void copy_sets(const struct bpf_tracing_multi_link *multi, struct info_co
 }
 
 /* Takes the copies for which there is memory. Who does not need the mutex waits for nobody. */
-static int info_copy(struct bpf_tracing_multi_link *multi, struct info_copy *copy)
+static int info_copy(struct bpf_tracing_multi *multi, struct info_copy *copy)
 {
 	bool funcs = (copy->ips && !multi->ips) || copy->indexes || copy->keys;
 
@@ -127,7 +127,7 @@ struct info_arrays {
 	struct info_copy copy;
 };
 
-static int info_put(const struct bpf_tracing_multi_link *multi, u32 obj_id, u32 i, void *data)
+static int info_put(const struct bpf_tracing_multi *multi, u32 obj_id, u32 i, void *data)
 {
 	const struct info_arrays *to = data;
 	u64 addr;
@@ -168,7 +168,7 @@ static int info_put_sets(const struct info_arrays *to)
 }
 
 /* The BTF object of all functions, 0 if there is more than one. */
-static u32 link_obj_id(struct bpf_tracing_multi_link *multi)
+static u32 link_obj_id(struct bpf_tracing_multi *multi)
 {
 	struct bpf_tracing_multi_btf *obj;
 	unsigned long obj_id;
@@ -179,7 +179,7 @@ static u32 link_obj_id(struct bpf_tracing_multi_link *multi)
 	return 0;
 }
 
-static int info_alloc(const struct bpf_tracing_multi_link *multi, struct info_arrays *to)
+static int info_alloc(const struct bpf_tracing_multi *multi, struct info_arrays *to)
 {
 	struct info_copy *copy = &to->copy;
 	bool ips = to->addrs && kallsyms_show_value(current_cred());
@@ -198,7 +198,7 @@ static int info_alloc(const struct bpf_tracing_multi_link *multi, struct info_ar
 	return 0;
 }
 
-static int info_fill_arrays(struct bpf_tracing_multi_link *multi, struct info_arrays *to)
+static int info_fill_arrays(struct bpf_tracing_multi *multi, struct info_arrays *to)
 {
 	int err;
 
@@ -222,7 +222,7 @@ static int info_fill_arrays(struct bpf_tracing_multi_link *multi, struct info_ar
  */
 int bpf_tracing_multi_fill_info(const struct bpf_link *link, struct bpf_link_info *info)
 {
-	struct bpf_tracing_multi_link *multi = bpf_tracing_multi_link(link);
+	struct bpf_tracing_multi *multi = bpf_tracing_multi(link);
 	struct info_arrays to = {
 		.ids = u64_to_user_ptr(info->tracing_multi.ids),
 		.obj_ids = u64_to_user_ptr(info->tracing_multi.btf_obj_ids),
@@ -264,7 +264,7 @@ struct fdinfo {
 	struct info_copy copy;
 };
 
-static int fdinfo_show(const struct bpf_tracing_multi_link *multi, u32 obj_id, u32 i, void *data)
+static int fdinfo_show(const struct bpf_tracing_multi *multi, u32 obj_id, u32 i, void *data)
 {
 	const struct fdinfo *info = data;
 	const unsigned long *ips = info->copy.ips;
@@ -283,7 +283,7 @@ static int fdinfo_show(const struct bpf_tracing_multi_link *multi, u32 obj_id, u
  */
 void bpf_tracing_multi_show_fdinfo(const struct bpf_link *link, struct seq_file *seq)
 {
-	struct bpf_tracing_multi_link *multi = bpf_tracing_multi_link(link);
+	struct bpf_tracing_multi *multi = bpf_tracing_multi(link);
 	struct fdinfo info = { .seq = seq };
 
 	info.copy.ips = kvmalloc_objs(*info.copy.ips, multi->cnt, GFP_KERNEL_ACCOUNT);

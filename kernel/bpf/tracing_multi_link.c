@@ -20,7 +20,7 @@
  * they are to: wait for those that have. Where a trampoline calls the kernel for that, a
  * task that was preempted in between may run the program once more.
  */
-static void link_detach(struct bpf_tracing_multi_link *multi)
+static void link_detach(struct bpf_tracing_multi *multi)
 {
 	bpf_tramp_tidy_not_now();
 	bpf_tramp_sets_detach(&multi->link, &multi->tuples);
@@ -31,9 +31,9 @@ static void link_detach(struct bpf_tracing_multi_link *multi)
 
 static void link_release(struct bpf_link *link)
 {
-	link_detach(bpf_tracing_multi_link(link));
+	link_detach(bpf_tracing_multi(link));
 	/* now, and not in link_dealloc(): the modules can go when close() has returned */
-	bpf_tracing_multi_put_btfs(bpf_tracing_multi_link(link));
+	bpf_tracing_multi_put_btfs(bpf_tracing_multi(link));
 }
 
 #ifdef CONFIG_MEMCG
@@ -41,7 +41,7 @@ static void link_release(struct bpf_link *link)
  * What the engine keeps of the functions is charged as if each link had it alone, and
  * before the engine is locked: who is over the limit is made to wait here.
  */
-static int link_charge(struct bpf_tracing_multi_link *multi, size_t size)
+static int link_charge(struct bpf_tracing_multi *multi, size_t size)
 {
 	multi->objcg = memcg_kmem_online() ? get_obj_cgroup_from_current() : NULL;
 	if (!multi->objcg)
@@ -52,7 +52,7 @@ static int link_charge(struct bpf_tracing_multi_link *multi, size_t size)
 	return 0;
 }
 
-static void link_uncharge(struct bpf_tracing_multi_link *multi)
+static void link_uncharge(struct bpf_tracing_multi *multi)
 {
 	if (multi->charged)
 		obj_cgroup_uncharge(multi->objcg, multi->charged);
@@ -60,11 +60,11 @@ static void link_uncharge(struct bpf_tracing_multi_link *multi)
 		obj_cgroup_put(multi->objcg);
 }
 #else
-static int link_charge(struct bpf_tracing_multi_link *multi, size_t size) { return 0; }
-static void link_uncharge(struct bpf_tracing_multi_link *multi) { }
+static int link_charge(struct bpf_tracing_multi *multi, size_t size) { return 0; }
+static void link_uncharge(struct bpf_tracing_multi *multi) { }
 #endif
 
-static void link_free(struct bpf_tracing_multi_link *multi)
+static void link_free(struct bpf_tracing_multi *multi)
 {
 	link_uncharge(multi);
 	kvfree(multi->ids);
@@ -77,7 +77,7 @@ static void link_free(struct bpf_tracing_multi_link *multi)
 
 static void link_free_rcu(struct rcu_head *rcu)
 {
-	link_free(bpf_tracing_multi_link(container_of(rcu, struct bpf_link, rcu)));
+	link_free(bpf_tracing_multi(container_of(rcu, struct bpf_link, rcu)));
 }
 
 static void link_free_rcu_tasks(struct rcu_head *rcu)
@@ -95,10 +95,10 @@ static void link_free_rcu_tasks(struct rcu_head *rcu)
  */
 static void link_dealloc(struct bpf_link *link)
 {
-	if (bpf_tracing_multi_link(link)->data)
+	if (bpf_tracing_multi(link)->data)
 		call_rcu_tasks(&link->rcu, link_free_rcu_tasks);
 	else
-		link_free(bpf_tracing_multi_link(link));
+		link_free(bpf_tracing_multi(link));
 }
 
 static const struct bpf_link_ops link_ops = {
@@ -111,10 +111,10 @@ static const struct bpf_link_ops link_ops = {
 };
 
 /* The link's arrays, for all functions: after the attach nothing may fail. */
-static struct bpf_tracing_multi_link *link_alloc(u32 cnt, bool cookies, bool data)
+static struct bpf_tracing_multi *link_alloc(u32 cnt, bool cookies, bool data)
 {
 	size_t size = cnt * (sizeof(struct bpf_tramp_site) + (cookies + data) * sizeof(u64));
-	struct bpf_tracing_multi_link *multi = kzalloc_obj(*multi, GFP_KERNEL_ACCOUNT);
+	struct bpf_tracing_multi *multi = kzalloc_obj(*multi, GFP_KERNEL_ACCOUNT);
 
 	if (!multi)
 		return NULL;
@@ -131,7 +131,7 @@ static struct bpf_tracing_multi_link *link_alloc(u32 cnt, bool cookies, bool dat
 }
 
 /* The link has what is attached. */
-static void link_fill(struct bpf_tracing_multi_link *multi,
+static void link_fill(struct bpf_tracing_multi *multi,
 		      const struct bpf_tracing_multi_funcs *funcs)
 {
 	struct bpf_tracing_multi_btf *obj = NULL;
@@ -158,7 +158,7 @@ static void link_fill(struct bpf_tracing_multi_link *multi,
 static int link_attach(struct bpf_tracing_multi_funcs *funcs, const union bpf_attr *attr,
 		       struct bpf_verifier_log *log, struct bpf_log_attr *attr_log)
 {
-	struct bpf_tracing_multi_link *multi = funcs->link;
+	struct bpf_tracing_multi *multi = funcs->link;
 	bool cookies = multi->cookies && multi->link.prog->call_attach_cookie;
 	int aliases, err;
 
@@ -229,7 +229,7 @@ out_free:
 }
 
 /**
- * bpf_tracing_multi_attach - create a tracing_multi link
+ * bpf_tracing_multi_link_create - create a tracing_multi link
  * @prog: its program; the link takes over the reference unless there is an error
  * @attr: what the caller says
  * @common: where the caller wants the log
@@ -242,8 +242,9 @@ out_free:
  *         bpf_tracing_multi_funcs_check(), bpf_tramp_sets_attach() or
  *         bpf_link_prime(), -EINVAL, -E2BIG, -EFAULT or -ENOMEM.
  */
-int bpf_tracing_multi_attach(struct bpf_prog *prog, const union bpf_attr *attr,
-			     struct bpf_common_attr *common, bpfptr_t ucommon, u32 common_size)
+int bpf_tracing_multi_link_create(struct bpf_prog *prog, const union bpf_attr *attr,
+				  struct bpf_common_attr *common, bpfptr_t ucommon,
+				  u32 common_size)
 {
 	const size_t end = offsetofend(union bpf_attr, link_create.tracing_multi.fds);
 	struct bpf_verifier_log *log;

@@ -24,7 +24,8 @@
 
 #define cond_resched()	do { } while (0)
 #define GFP_KERNEL	0
-#define swap(a, b)	do { typeof(a) was = (a); (a) = (b); (b) = was; } while (0)
+#define swap(a, b)	\
+	({ typeof(a) *x = &(a), was = *x; typeof(b) *y = &(b); *x = *y; *y = was; })
 
 #ifndef U32_MAX
 #define U32_MAX		((u32)~0U)
