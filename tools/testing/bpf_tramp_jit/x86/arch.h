@@ -61,6 +61,7 @@ void jit_set_features(unsigned int features);
 int preempt_disabled(void);
 void resched_due(void);
 void resched_done(void);
+int resched_nothing(void);
 
 /*
  * What the JIT's code calls: it does not keep the stack aligned as user space

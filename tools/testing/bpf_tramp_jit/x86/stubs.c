@@ -116,3 +116,8 @@ void preempt_schedule_notrace_thunk(void)
 {
 	runtime_resched();
 }
+
+int resched_nothing(void)
+{
+	return 0;
+}
