@@ -84,6 +84,7 @@ static inline void *mem_zalloc(size_t size, enum mem_type type)
 {
 	struct mem *mem;
 
+	CHECK(type < MEM_TYPES);
 	if (should_fail())
 		return NULL;
 	mem = calloc(1, sizeof(*mem) + size);
@@ -107,7 +108,8 @@ static inline void kfree(void *data)
 #define mem_type(obj)				\
 	(mem_is(typeof(obj), set) ? MEM_SET :	\
 	 mem_is(typeof(obj), tuple) ? MEM_TUPLE :	\
-	 mem_is(typeof(obj), site) ? MEM_SITE : MEM_THUNKS)
+	 mem_is(typeof(obj), site) ? MEM_SITE :	\
+	 mem_is(typeof(obj), thunks) ? MEM_THUNKS : MEM_TYPES)
 #define kzalloc_obj(obj)	((typeof(obj) *)mem_zalloc(sizeof(obj), mem_type(obj)))
 
 struct rcu_head {

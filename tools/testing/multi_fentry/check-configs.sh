@@ -38,13 +38,15 @@ tests_of() {
 guests_of() {
 	local which=$1 params name once tests=() n
 
+	# once, each kernel has a time of its own
+	[ "$REPEAT" = 1 ] || local -x TIMEOUT=${TIMEOUT:-$((REPEAT * 2400))}
 	read -r -d '' -a once < <(tests_of "$which") || true
 	for ((n = 0; n < REPEAT; n++)); do
 		tests+=("${once[@]}")
 	done
 	while read -r params <&3; do
 		name="selftests of $which on $ARCH${params:+ with $params}"
-		step "$name" env APPEND="$params ${APPEND:-}" TIMEOUT="${TIMEOUT:-$((REPEAT * 2400))}" \
+		step "$name" env APPEND="$params ${APPEND:-}" \
 			"$WORKSHOP/selftests.sh" on "$which" "${tests[@]}" || true
 	done 3< <(boots_of "$which")
 }

@@ -35,7 +35,7 @@ Variables
   REPEAT=1           check: how often the new selftests run once more;
                      check-configs: how often the selftests run
   CPU=max            vm: emulate QEMU's model of that processor, instead of KVM
-  TCG=single|multi   vm: QEMU threads for the guest's CPUs (multi; selftests: single)
+  TCG=single|multi   vm: QEMU threads for the guest's CPUs (multi; selftests, funccount: single)
   STEPS='1 5-9'      check-series: these patches only
   ARCHES='x86_64'    check-series, check-configs: on these architectures only
   AGAIN=1            check-series: what has passed, too

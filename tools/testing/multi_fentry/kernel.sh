@@ -72,7 +72,7 @@ config_of() {
 		return
 	fi
 	grep -vF -f <(sed -n 's/^\(CONFIG_[A-Za-z0-9_]*=\).*/\1/p' "$own.config") "$common"
-	sed -n '/^CONFIG_/p' "$own.config"
+	grep '^CONFIG_' "$own.config"
 	for f in "$own.Kconfig" $(patches_of "$1"); do
 		[ ! -e "$f" ] || sed 's/^/# /' "$f"
 	done
